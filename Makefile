@@ -1,0 +1,2 @@
+wasm:
+	cargo build --profile wasm --target wasm32-wasip1 -p fingerpost-filter

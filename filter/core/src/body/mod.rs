@@ -1,0 +1,74 @@
+//! Request bodies: parsed borrowed, once; changed by splicing, never by writing a tree out again.
+
+mod keys;
+mod scan;
+mod text;
+
+use std::{borrow::Cow, ops::Range};
+
+pub use self::{
+    scan::{Fields, Needs},
+    text::Content,
+};
+use crate::{error::ApiError, route::Create};
+
+/// What is read of a request, borrowed from its bytes.
+#[derive(Debug, Default)]
+pub struct Request<'a> {
+    /// The model asked for.
+    pub model: Cow<'a, str>,
+    /// Where its JSON string stands in the body, quotes included.
+    pub model_span: Range<usize>,
+    /// Whether a stream is asked for.
+    pub stream: bool,
+    /// Names the conversation, where the client says so.
+    pub prompt_cache_key: Option<Cow<'a, str>>,
+    /// The JSON of the tools.
+    pub tools: Option<&'a str>,
+    /// The JSON of the contents of system and developer messages before the first user message.
+    pub system: Vec<&'a str>,
+    /// The JSON of the first user message's content.
+    pub first_user: Option<&'a str>,
+    /// The JSON of the last user message's content, and its index in `messages`.
+    pub last_user: Option<(usize, &'a str)>,
+    /// Number of messages.
+    pub messages: usize,
+    /// Estimated tokens of all messages, where asked for.
+    pub tokens: u64,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// A 400 that names the field or the place: not JSON, a field of the wrong type, a key that stands twice or in another case.
+    pub fn parse(body: &'a [u8], create: Create, needs: Needs) -> Result<Self, ApiError> {
+        scan::scan(body, create, needs)
+    }
+
+    /// The last user message's text.
+    ///
+    /// # Errors
+    /// A 400 that names the message.
+    pub fn content(&self) -> Result<Content<'a>, ApiError> {
+        self.last_user.map_or_else(|| Ok(Content::default()), |(index, json)| text::decode(json, index))
+    }
+
+    /// The number of tools.
+    #[must_use]
+    pub fn tool_count(&self) -> usize {
+        let tools = self.tools.and_then(|json| serde_json::from_str::<Vec<serde::de::IgnoredAny>>(json).ok());
+        tools.map_or(0, |tools| tools.len())
+    }
+}
+
+/// Replaces the JSON string at `span` by `text`; every other byte stays.
+pub fn splice(body: &mut Vec<u8>, span: Range<usize>, text: &str) {
+    let json = serde_json::Value::from(text).to_string();
+    if span.start <= span.end && span.end <= body.len() {
+        body.splice(span, json.into_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests;
