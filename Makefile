@@ -1,2 +1,47 @@
-wasm:
-	cargo build --profile wasm --target wasm32-wasip1 -p fingerpost-filter
+# The one entry; CI calls only these. `make help` lists them.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+# LLM=gemma puts a real llama.cpp server with Gemma 3 270M behind one of the demo's models.
+LLM ?= fake
+CARGO ?= cargo
+BUILD := $(CARGO) build --locked --release
+FILTER := target/wasm32-wasip1/wasm/fingerpost_filter.wasm
+
+.PHONY: help setup setup-run setup-gemma build filter services run test lint bench clean
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Get what the build does not: wasm target, Envoy, encoder, SDK clients
+	@scripts/setup.sh test
+
+setup-gemma:
+	@scripts/setup.sh gemma
+
+setup-run:
+	@scripts/setup.sh run
+
+build: filter services ## Build the filter and the services
+
+filter:
+	$(CARGO) build --locked --profile wasm --target wasm32-wasip1 -p fingerpost-filter
+
+services:
+	$(BUILD) --workspace --exclude fingerpost-filter --bins
+
+run: $(if $(filter gemma,$(LLM)),setup-gemma,setup-run) build ## Bring the demo up on 127.0.0.1:8801 (LLM=gemma: a real model)
+	@exec target/release/fingerpost-demo --llm $(LLM)
+
+test: setup build ## Run every test, through the real Envoy
+	$(CARGO) test --locked --release --workspace --exclude fingerpost-filter
+
+lint: ## Check formatting, clippy's lints, licences and advisories
+	@scripts/lint.sh
+
+bench: setup build ## Measure; writes docs/benchmarks.md
+	$(CARGO) bench --locked -p fingerpost-core
+	target/release/fingerpost-bench
+
+clean: ## Remove what the build made
+	$(CARGO) clean

@@ -118,7 +118,9 @@ mod tests {
 
     #[test]
     fn fnv_matches_its_published_vectors() {
-        for (text, hash) in [("", 0xcbf2_9ce4_8422_2325_u64), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)] {
+        for (text, hash) in
+            [("", 0xcbf2_9ce4_8422_2325_u64), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)]
+        {
             let mut fnv = Fnv::new();
             fnv.write(text.as_bytes());
             assert_eq!(fnv.0, hash, "{text}");

@@ -1,6 +1,6 @@
 //! Errors in OpenAI's shape: `{"error":{"message","type","param","code"}}` (OpenAI API reference, "Error codes").
 
-use serde_json::json;
+use serde::Serialize;
 
 /// An answer that Fingerpost itself gives to a request that it will not forward.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,21 @@ impl ApiError {
     /// The response body.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
-        let error = json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code });
-        json!({ "error": error }).to_string().into_bytes()
+        let error = Inner { message: &self.message, kind: self.kind, param: self.param.as_deref(), code: self.code };
+        serde_json::to_vec(&Body { error }).unwrap_or_default()
     }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: Inner<'a>,
+}
+
+#[derive(Serialize)]
+struct Inner<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    param: Option<&'a str>,
+    code: Option<&'a str>,
 }

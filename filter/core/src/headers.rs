@@ -30,8 +30,7 @@ pub fn is_internal(name: &str) -> bool {
         "x-security-checks",
     ];
     const PREFIXES: [&str; 3] = ["x-semantic-", "x-fingerpost-", "x-routing-"];
-    name.starts_with("x-")
-        && (EXACT.contains(&name) || PREFIXES.iter().any(|p| name.starts_with(p)))
+    name.starts_with("x-") && (EXACT.contains(&name) || PREFIXES.iter().any(|p| name.starts_with(p)))
 }
 
 /// The first value of a header, by its lower-case name.

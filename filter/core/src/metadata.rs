@@ -73,3 +73,60 @@ impl Appender {
         self.last = passed.iter().rev().copied().find(|b| !b.is_ascii_whitespace()).or(self.last);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const METADATA: RoutingMetadata<'_> = RoutingMetadata {
+        selected_model: "m",
+        confidence: Some(0.5),
+        category: Some("math"),
+        decision: None,
+        endpoint: Some("e"),
+        processing_time_ms: 3,
+        classification_time_ms: None,
+        cache_hit: false,
+        fallback: None,
+    };
+
+    fn run<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+        let mut appender = Appender::new(&METADATA);
+        let mut out: Vec<u8> = chunks.flat_map(|chunk| appender.push(chunk, false)).collect();
+        out.extend(appender.push(b"", true));
+        out
+    }
+
+    #[test]
+    fn adds_a_member_to_an_object() {
+        for (body, before) in [("{}", json!({})), (" {\"a\": [1, {}]} \n", json!({"a": [1, {}]}))] {
+            let out: Value = serde_json::from_slice(&run(std::iter::once(body.as_bytes()))).unwrap();
+            let mut expected = before;
+            expected["routing_metadata"] = json!({ "selected_model": "m", "confidence": 0.5, "category": "math", "decision": null,
+                "endpoint": "e", "processing_time_ms": 3, "cache_hit": false });
+            assert_eq!(out, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn leaves_alone_what_is_no_object() {
+        for body in ["", " ", "[1]", "[{}]", "garbage}", "{\"cut\": tr", "null"] {
+            assert_eq!(run(std::iter::once(body.as_bytes())), body.as_bytes(), "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same(body in "[{} \\n\"a1,:]{0,40}", cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)) {
+            let body = body.as_bytes();
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).chain([0, body.len()]).collect();
+            at.sort_unstable();
+            let chunks = at.windows(2).filter_map(|w| body.get(*w.first()?..*w.last()?));
+            prop_assert_eq!(run(chunks), run(std::iter::once(body)));
+        }
+    }
+}

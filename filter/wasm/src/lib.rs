@@ -42,8 +42,7 @@ impl Root {
         let json = json.map_err(|status| format!("cannot be read: {status:?}"))?.ok_or("is missing")?;
         let config = Config::from_json(&json).map_err(|error| error.to_string())?;
         let now = hostcalls::get_current_time().ok().and_then(|now| now.duration_since(UNIX_EPOCH).ok());
-        let plugin =
-            Plugin::new(config, now.unwrap_or_default().as_secs()).map_err(|error| error.to_string())?;
+        let plugin = Plugin::new(config, now.unwrap_or_default().as_secs()).map_err(|error| error.to_string())?;
         self.shared = Some(Rc::new(Shared { plugin, counters: define_counters() }));
         Ok(())
     }

@@ -40,8 +40,8 @@ struct Scan<'t> {
 }
 
 pub(super) fn scan(body: &[u8], create: Create, needs: Needs) -> Result<Request<'_>, ApiError> {
-    let text = std::str::from_utf8(body)
-        .map_err(|error| not_json(&format!("byte {} is not UTF-8", error.valid_up_to())))?;
+    let text =
+        std::str::from_utf8(body).map_err(|error| not_json(&format!("byte {} is not UTF-8", error.valid_up_to())))?;
     let trace = RefCell::default();
     let mut json = serde_json::Deserializer::from_str(text);
     let read = Scan { create, needs, trace: &trace }.deserialize(&mut json).and_then(|found| {

@@ -60,10 +60,7 @@ pub struct Listen {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self {
-            data: "127.0.0.1:8801".to_owned(),
-            admin: "127.0.0.1:9901".to_owned(),
-        }
+        Self { data: "127.0.0.1:8801".to_owned(), admin: "127.0.0.1:9901".to_owned() }
     }
 }
 
@@ -144,11 +141,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_body: ByteSize(32 * 1024 * 1024),
-            max_rule_length: 4_096,
-            max_rule_depth: 32,
-        }
+        Self { max_body: ByteSize(32 * 1024 * 1024), max_rule_length: 4_096, max_rule_depth: 32 }
     }
 }
 

@@ -112,7 +112,10 @@ impl Report {
             for (path, name) in std::iter::once((format!("{at}.name"), model.name.as_str())).chain(aliases) {
                 self.name(&path, name);
                 if !seen.insert(name) {
-                    self.add(path, format!("`{name}` is taken by another model, alias or `auto_model`; choose another"));
+                    self.add(
+                        path,
+                        format!("`{name}` is taken by another model, alias or `auto_model`; choose another"),
+                    );
                 }
             }
             self.model(&at, model);
@@ -126,11 +129,21 @@ impl Report {
         if let Some(name) = &model.upstream_name
             && (name.is_empty() || name.len() > 4 * MAX_NAME)
         {
-            self.add(format!("{at}.upstream_name"), format!("is {} bytes long; give 1 to {}", name.len(), 4 * MAX_NAME));
+            self.add(
+                format!("{at}.upstream_name"),
+                format!("is {} bytes long; give 1 to {}", name.len(), 4 * MAX_NAME),
+            );
         }
         let prefix = &model.path_prefix;
-        if !prefix.is_empty() && (!prefix.starts_with('/') || prefix.ends_with('/') || !is_visible(prefix) || prefix.contains(['?', '#'])) {
-            self.add(format!("{at}.path_prefix"), format!("`{prefix}` must begin with `/`, not end with one and hold no `?` or `#`; write for example `/v1`"));
+        if !prefix.is_empty()
+            && (!prefix.starts_with('/') || prefix.ends_with('/') || !is_visible(prefix) || prefix.contains(['?', '#']))
+        {
+            self.add(
+                format!("{at}.path_prefix"),
+                format!(
+                    "`{prefix}` must begin with `/`, not end with one and hold no `?` or `#`; write for example `/v1`"
+                ),
+            );
         }
         if let Some(host) = &model.host
             && (host.is_empty() || !is_visible(host))
@@ -146,7 +159,9 @@ impl Report {
 
     fn auth(&mut self, at: &str, auth: &Auth) {
         match auth {
-            Auth::BearerEnv(name) if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
+            Auth::BearerEnv(name)
+                if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+            {
                 self.add(format!("{at}.auth.bearer_env"), "is not the name of an environment variable (letters, digits, `_`); never put the token itself here");
             }
             Auth::BearerFile(path) if path.as_os_str().is_empty() => {
@@ -158,26 +173,44 @@ impl Report {
 
     fn endpoints(&mut self, at: &str, model: &Model) {
         if model.endpoints.is_empty() || model.endpoints.len() > MAX_ENDPOINTS {
-            self.add(format!("{at}.endpoints"), format!("needs 1 to {MAX_ENDPOINTS} endpoints, has {}", model.endpoints.len()));
+            self.add(
+                format!("{at}.endpoints"),
+                format!("needs 1 to {MAX_ENDPOINTS} endpoints, has {}", model.endpoints.len()),
+            );
         }
         let (mut addresses, mut names) = (HashSet::new(), HashSet::new());
         for (i, endpoint) in model.endpoints.iter().enumerate() {
             let path = format!("{at}.endpoints[{i}]");
             if !addresses.insert(&endpoint.address) {
-                self.add(format!("{path}.address"), format!("duplicate endpoint `{}`; remove it, or give the first one a higher `weight`", endpoint.address));
+                self.add(
+                    format!("{path}.address"),
+                    format!(
+                        "duplicate endpoint `{}`; remove it, or give the first one a higher `weight`",
+                        endpoint.address
+                    ),
+                );
             } else if !names.insert(endpoint.name()) {
-                self.add(format!("{path}.name"), format!("duplicate endpoint name `{}`; choose another", endpoint.name()));
+                self.add(
+                    format!("{path}.name"),
+                    format!("duplicate endpoint name `{}`; choose another", endpoint.name()),
+                );
             }
             if let Some(name) = &endpoint.name {
                 self.name(&format!("{path}.name"), name);
             }
             if !(1..=1_000).contains(&endpoint.weight) {
-                self.add(format!("{path}.weight"), format!("`{}` is not 1 to 1000; to take an endpoint out of service, remove it", endpoint.weight));
+                self.add(
+                    format!("{path}.weight"),
+                    format!("`{}` is not 1 to 1000; to take an endpoint out of service, remove it", endpoint.weight),
+                );
             }
             if let (Some(tls), Target::Address(_)) = (&model.tls, &endpoint.address)
                 && tls.sni.is_none()
             {
-                self.add(format!("{at}.tls.sni"), format!("is needed to verify the certificate of `{}`, an address without a name", endpoint.address));
+                self.add(
+                    format!("{at}.tls.sni"),
+                    format!("is needed to verify the certificate of `{}`, an address without a name", endpoint.address),
+                );
             }
         }
     }
@@ -203,9 +236,15 @@ impl Report {
         for (i, open) in config.passthrough.iter().enumerate() {
             let at = format!("passthrough[{i}]");
             if !open.path.starts_with('/') || !is_visible(&open.path) || open.path.contains(['?', '#']) {
-                self.add(format!("{at}.path"), format!("`{}` must be a path that begins with `/`, without query", open.path));
+                self.add(
+                    format!("{at}.path"),
+                    format!("`{}` must be a path that begins with `/`, without query", open.path),
+                );
             } else if crate::route::is_guarded(&open.path) {
-                self.add(format!("{at}.path"), format!("`{}` would open a path that Fingerpost reads; name a narrower one", open.path));
+                self.add(
+                    format!("{at}.path"),
+                    format!("`{}` would open a path that Fingerpost reads; name a narrower one", open.path),
+                );
             }
             if config.model(&open.model).is_none() {
                 self.add(format!("{at}.model"), config.unknown_model(&open.model));
@@ -237,7 +276,10 @@ impl Report {
     /// Names travel in header values and statistics.
     fn name(&mut self, path: &str, name: &str) {
         if name.is_empty() || name.len() > MAX_NAME || !is_visible(name) || name.contains(',') {
-            self.add(path, format!("`{name}` is no name: give 1 to {MAX_NAME} visible ASCII characters without spaces or commas"));
+            self.add(
+                path,
+                format!("`{name}` is no name: give 1 to {MAX_NAME} visible ASCII characters without spaces or commas"),
+            );
         }
     }
 }

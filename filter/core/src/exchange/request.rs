@@ -1,8 +1,8 @@
 //! The request's side: headers, body, verdict, and the request that goes on.
 
 use super::{
-    Awaiting, Buffering, Callout, CalloutError, Counter, Effects, Flow, Forwarded, Micros, Parsed, Reply, State, answer,
-    refuse,
+    Awaiting, Buffering, Callout, CalloutError, Counter, Effects, Flow, Forwarded, Micros, Parsed, Reply, State,
+    answer, refuse,
 };
 use crate::{
     affinity::{Key, Source},
@@ -19,11 +19,7 @@ use crate::{
 /// Headers handed to the classifier so that its work shows in the same trace.
 const CONTEXT: [&str; 3] = ["x-request-id", "traceparent", "tracestate"];
 
-pub(super) fn headers(
-    plugin: &Plugin,
-    headers: Vec<(String, Vec<u8>)>,
-    end: bool,
-) -> (State, Effects) {
+pub(super) fn headers(plugin: &Plugin, headers: Vec<(String, Vec<u8>)>, end: bool) -> (State, Effects) {
     let method = names::find(&headers, ":method").unwrap_or_default();
     let path = names::find_str(&headers, ":path").unwrap_or_default();
     match route::recognise(method, path, &plugin.config.passthrough) {
@@ -131,9 +127,13 @@ fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>, now: Micros) -> Result<
 }
 
 fn unknown_model(name: &str) -> ApiError {
-    ApiError::new(404, "invalid_request_error", format!("The model `{name}` does not exist or you do not have access to it."))
-        .param("model")
-        .code("model_not_found")
+    ApiError::new(
+        404,
+        "invalid_request_error",
+        format!("The model `{name}` does not exist or you do not have access to it."),
+    )
+    .param("model")
+    .code("model_not_found")
 }
 
 fn key(plugin: &Plugin, head: &Buffering, request: &Request<'_>) -> Key {
@@ -202,7 +202,10 @@ pub(super) fn verdict(
 }
 
 fn unclassified(reason: Fallback) -> ApiError {
-    let message = format!("The request could not be classified ({}), and the configuration says not to go on without; try again later, or name a model.", reason.name());
+    let message = format!(
+        "The request could not be classified ({}), and the configuration says not to go on without; try again later, or name a model.",
+        reason.name()
+    );
     ApiError::new(503, "server_error", message).code("classifier_unavailable")
 }
 

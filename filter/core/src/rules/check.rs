@@ -11,8 +11,29 @@ use super::{RuleError, VARIABLES};
 use crate::config::validate::distance;
 
 const FUNCTIONS: [&str; 24] = [
-    "size", "contains", "startsWith", "endsWith", "matches", "int", "uint", "double", "string", "bool", "bytes", "dyn",
-    "type", "min", "max", "has", "all", "exists", "exists_one", "map", "filter", "optional.of", "optional.none",
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bool",
+    "bytes",
+    "dyn",
+    "type",
+    "min",
+    "max",
+    "has",
+    "all",
+    "exists",
+    "exists_one",
+    "map",
+    "filter",
+    "optional.of",
+    "optional.none",
     "orValue",
 ];
 /// Binary operators of one level nest too: `a + b + c` is three deep. Each bracket level may hold this many.

@@ -1,0 +1,96 @@
+//! What the filter's core adds to skipping the same body: parse, decide and splice against `serde_json` reading [`IgnoredAny`].
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use fingerpost_core::{
+    config::Config,
+    exchange::{CalloutError, Event, Exchange, Micros},
+    plugin::Plugin,
+};
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+const SIZES: [usize; 3] = [1, 32, 400];
+
+/// A conversation of about that many KiB: prose with escapes, code, a tool call now and then.
+fn body(kib: usize, model: &str) -> Vec<u8> {
+    let texts = [
+        "Can you explain why the second approach is faster? I measured both, and the \"naive\" one took 3.2 s.\nThanks!",
+        "fn main() {\n    let total: u64 = (1..=10).map(|n| n * n).sum();\n    println!(\"{total}\");\n}\n",
+        "Sí, claro: la diferencia está en la caché — el segundo recorre la memoria en orden, así que falla menos. 内存局部性很重要。",
+    ];
+    let mut messages = vec![json!({"role": "system", "content": "You are a careful assistant."})];
+    let mut size = 0;
+    while size < kib * 1024 - 200 {
+        let turn = messages.len();
+        let text = texts.get(turn % texts.len()).unwrap().repeat(1 + turn % 4);
+        size += text.len() + 40;
+        messages.push(json!({"role": if turn % 2 == 1 { "user" } else { "assistant" }, "content": text}));
+    }
+    messages.push(json!({"role": "user", "content": "And what is the derivative of x^2?"}));
+    json!({"model": model, "messages": messages, "temperature": 0.7, "max_tokens": 150}).to_string().into_bytes()
+}
+
+fn plugin() -> Plugin {
+    let config = json!({
+        "default_model": "general",
+        "models": [
+            {"name": "general", "upstream_name": "org/general-7b", "endpoints": [
+                {"address": "10.0.0.1:80"}, {"address": "10.0.0.2:80"}, {"address": "10.0.0.3:80"}]},
+            {"name": "math", "endpoints": [{"address": "10.0.0.4:80"}]},
+        ],
+        "decisions": [{"name": "maths", "when": "category == 'math' && confidence > 0.6", "model": "math"}],
+    });
+    Plugin::new(Config::from_json(config.to_string().as_bytes()).unwrap(), 0).unwrap()
+}
+
+fn headers() -> Vec<(String, Vec<u8>)> {
+    [
+        (":method", "POST"),
+        (":path", "/v1/chat/completions"),
+        ("content-type", "application/json"),
+        ("content-length", "1000"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+    .to_vec()
+}
+
+fn exchange(plugin: &Plugin, body: Vec<u8>) {
+    let mut exchange = Exchange::default();
+    black_box(exchange.on(plugin, Event::RequestHeaders { headers: headers(), end: false }));
+    black_box(exchange.on(plugin, Event::RequestBody { body, now: Micros(0) }));
+    if exchange.is_awaiting() {
+        let outcome = Err(CalloutError::Status(14));
+        black_box(exchange.on(plugin, Event::CalloutResult { outcome, now: Micros(900) }));
+    }
+}
+
+fn bench(c: &mut Criterion) {
+    let plugin = plugin();
+    for size in SIZES {
+        let mut group = c.benchmark_group(format!("{size}KiB"));
+        let named = body(size, "general");
+        group.throughput(Throughput::Bytes(named.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter("ignored_any"), &named, |b, body| {
+            // The same copy is paid on both sides.
+            b.iter_batched(
+                || body.clone(),
+                |body| drop(black_box(serde_json::from_slice::<IgnoredAny>(black_box(&body)))),
+                BatchSize::SmallInput,
+            );
+        });
+        for (name, model) in [("named", "general"), ("auto", "auto")] {
+            let body = body(size, model);
+            group.bench_with_input(BenchmarkId::from_parameter(name), &body, |b, body| {
+                b.iter_batched(|| body.clone(), |body| exchange(&plugin, black_box(body)), BatchSize::SmallInput);
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

