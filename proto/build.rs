@@ -10,10 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The descriptor set is what gRPC server reflection serves.
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     let grpc = env::var_os("CARGO_FEATURE_GRPC").is_some();
-    tonic_prost_build::configure()
-        .build_client(grpc)
-        .build_server(grpc)
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_client(grpc).build_server(grpc).compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=proto");
     Ok(())
 }

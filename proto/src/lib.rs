@@ -3,12 +3,7 @@
 
 /// `fingerpost.classifier.v1`: the signals of a text.
 pub mod classifier {
-    #[allow(
-        missing_docs,
-        clippy::missing_errors_doc,
-        unused_qualifications,
-        reason = "generated code"
-    )]
+    #[allow(missing_docs, clippy::missing_errors_doc, unused_qualifications, reason = "generated code")]
     mod generated {
         include!(concat!(env!("OUT_DIR"), "/fingerpost.classifier.v1.rs"));
     }

@@ -1,6 +1,8 @@
 //! The Proxy-Wasm filter: Envoy's callbacks become [`fingerpost_core`] events, and its effects become host calls. Nothing is
 //! decided here, and nothing here may panic: a panic ends the worker's VM and every stream in it.
 
+#![allow(missing_docs, reason = "`proxy_wasm::main!` writes a function without documentation; nothing else is public")]
+
 mod host;
 mod http;
 

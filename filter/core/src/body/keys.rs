@@ -1,34 +1,9 @@
 //! Keys of JSON objects. Backends disagree on which of two equal keys counts, and some fold case (Go's `encoding/json`), so a
 //! key that we read must stand once and as spelt: else what was checked would not be what is served.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::de;
-
-/// A key or string, borrowed where it has no escapes.
-pub(super) struct Text<'a>(pub Cow<'a, str>);
-
-impl<'de> de::Deserialize<'de> for Text<'de> {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Visitor)
-    }
-}
+use super::json::Raw;
 
 /// The keys of one kind of object that are read.
 pub(super) struct Keys {
@@ -37,19 +12,12 @@ pub(super) struct Keys {
 }
 
 /// A key that makes the object ambiguous.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Ambiguous {
+    #[error("the key `{0}` stands twice in one object")]
     Twice(&'static str),
+    #[error("the key `{written}` differs from `{known}` only in case")]
     Case { written: String, known: &'static str },
-}
-
-impl fmt::Display for Ambiguous {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Twice(name) => write!(f, "the key `{name}` stands twice in one object"),
-            Self::Case { written, known } => write!(f, "the key `{written}` differs from `{known}` only in case"),
-        }
-    }
 }
 
 impl Keys {
@@ -58,7 +26,15 @@ impl Keys {
     }
 
     /// Which of the names the key is, if any.
-    pub(super) fn check(&mut self, key: &str) -> Result<Option<&'static str>, Ambiguous> {
+    pub(super) fn check(&mut self, key: Raw<'_>) -> Result<Option<&'static str>, Ambiguous> {
+        if !key.escaped {
+            return self.check_text(key.inner());
+        }
+        // A key that cannot be decoded (a lone surrogate) is none of ours.
+        decode(key).map_or(Ok(None), |key| self.check_text(&key))
+    }
+
+    fn check_text(&mut self, key: &str) -> Result<Option<&'static str>, Ambiguous> {
         for (i, name) in self.names.iter().enumerate() {
             if *name == key {
                 let bit = 1 << i;
@@ -72,6 +48,11 @@ impl Keys {
         let variant = self.names.iter().find(|name| folds_to(key, name));
         variant.map_or(Ok(None), |known| Err(Ambiguous::Case { written: key.to_owned(), known }))
     }
+}
+
+/// The string that stands there; none where an escape is a lone surrogate.
+pub(super) fn decode(raw: Raw<'_>) -> Option<Cow<'_, str>> {
+    if raw.escaped { serde_json::from_str(raw.json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(raw.inner())) }
 }
 
 /// Unicode's simple case folding against an ASCII name: `ſ` folds to `s`, the Kelvin sign to `k`.

@@ -1,15 +1,13 @@
 //! Request bodies: parsed borrowed, once; changed by splicing, never by writing a tree out again.
 
+mod json;
 mod keys;
 mod scan;
 mod text;
 
 use std::{borrow::Cow, ops::Range};
 
-pub use self::{
-    scan::{Fields, Needs},
-    text::Content,
-};
+pub use self::{scan::Needs, text::Content};
 use crate::{error::ApiError, route::Create};
 
 /// What is read of a request, borrowed from its bytes.
@@ -57,8 +55,13 @@ impl<'a> Request<'a> {
     /// The number of tools.
     #[must_use]
     pub fn tool_count(&self) -> usize {
-        let tools = self.tools.and_then(|json| serde_json::from_str::<Vec<serde::de::IgnoredAny>>(json).ok());
-        tools.map_or(0, |tools| tools.len())
+        let Some(tools) = self.tools.filter(|json| json.starts_with('[')) else { return 0 };
+        let (mut cursor, mut count) = (json::Cursor::new(tools), 0);
+        let counted = cursor.array(|cursor| {
+            count += 1;
+            cursor.value().map(drop)
+        });
+        counted.map_or(0, |()| count)
     }
 }
 

@@ -1,13 +1,11 @@
 //! One pass over a request body: finds what is read, skips the rest without building it.
 
-use std::{cell::RefCell, fmt, ops::Range};
-
-use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess};
-use serde_json::value::RawValue;
+use std::{borrow::Cow, ops::Range};
 
 use super::{
     Request,
-    keys::{Keys, Text},
+    json::{Cursor, Malformed, Raw},
+    keys::{Ambiguous, Keys, decode},
     text,
 };
 use crate::{error::ApiError, route::Create};
@@ -19,36 +17,37 @@ pub struct Needs {
     pub tokens: bool,
 }
 
-/// The fields that are read at the top of each kind of body.
-pub type Fields = &'static [&'static str];
+const CHAT: &[&str] = &["model", "messages", "stream", "tools", "prompt_cache_key"];
+const OTHER: &[&str] = &["model", "stream", "prompt_cache_key"];
+const MESSAGE: &[&str] = &["role", "content"];
 
-const CHAT: Fields = &["model", "messages", "stream", "tools", "prompt_cache_key"];
-const OTHER: Fields = &["model", "stream", "prompt_cache_key"];
-const MESSAGE: Fields = &["role", "content"];
-
-/// Where the pass is, for errors, and what a visitor found wrong itself.
-#[derive(Default)]
-struct Trace {
-    param: Option<String>,
-    ambiguous: Option<String>,
+/// Why a body is refused.
+enum Refusal {
+    Malformed(Malformed),
+    Ambiguous(Ambiguous),
+    Type { param: String, expected: &'static str },
 }
 
-struct Scan<'t> {
-    create: Create,
-    needs: Needs,
-    trace: &'t RefCell<Trace>,
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<Ambiguous> for Refusal {
+    fn from(ambiguous: Ambiguous) -> Self {
+        Self::Ambiguous(ambiguous)
+    }
 }
 
 pub(super) fn scan(body: &[u8], create: Create, needs: Needs) -> Result<Request<'_>, ApiError> {
-    let text =
-        std::str::from_utf8(body).map_err(|error| not_json(&format!("byte {} is not UTF-8", error.valid_up_to())))?;
-    let trace = RefCell::default();
-    let mut json = serde_json::Deserializer::from_str(text);
-    let read = Scan { create, needs, trace: &trace }.deserialize(&mut json).and_then(|found| {
-        json.end()?;
-        Ok(found)
-    });
-    let found = read.map_err(|error| refuse(&error, trace.into_inner()))?;
+    let text = simdutf8::compat::from_utf8(body)
+        .map_err(|error| not_json(&format!("byte {} is not UTF-8", error.valid_up_to())))?;
+    let mut found = Found::default();
+    let mut cursor = Cursor::new(text);
+    read(&mut cursor, create, needs, &mut found)
+        .and_then(|()| Ok(cursor.end()?))
+        .map_err(|refusal| refuse(refusal, text))?;
     finish(found, text, create)
 }
 
@@ -56,26 +55,32 @@ fn not_json(why: &str) -> ApiError {
     ApiError::invalid(format!("We could not parse the JSON body of your request: {why}.")).code("invalid_json")
 }
 
-fn refuse(error: &serde_json::Error, trace: Trace) -> ApiError {
-    if let Some(why) = trace.ambiguous {
-        return ApiError::invalid(format!("Ambiguous JSON: {why}.")).code("ambiguous_key");
+fn refuse(refusal: Refusal, text: &str) -> ApiError {
+    match refusal {
+        Refusal::Ambiguous(why) => ApiError::invalid(format!("Ambiguous JSON: {why}.")).code("ambiguous_key"),
+        Refusal::Type { param, expected } => {
+            ApiError::invalid(format!("`{param}` must be {expected}.")).param(param).code("invalid_type")
+        }
+        Refusal::Malformed(Malformed { at, expected }) => {
+            let before = text.get(..at).unwrap_or(text);
+            let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            not_json(&format!("expected {expected} at line {line}, column {column}"))
+        }
     }
-    if !error.is_data() {
-        return not_json(&error.to_string());
-    }
-    let error = ApiError::invalid(format!("The request body has a wrong type: {error}.")).code("invalid_type");
-    match trace.param {
-        Some(param) => error.param(param),
-        None => error,
-    }
+}
+
+#[derive(Default)]
+struct Found<'a> {
+    model: Option<&'a str>,
+    request: Request<'a>,
+    has_messages: bool,
 }
 
 fn finish<'a>(found: Found<'a>, body: &'a str, create: Create) -> Result<Request<'a>, ApiError> {
     let Found { model, mut request, has_messages } = found;
     let missing = || ApiError::invalid("You must provide a `model` parameter.").param("model");
-    let raw = model.ok_or_else(missing)?.get();
-    let wrong = |_| ApiError::invalid("`model` must be a string.").param("model").code("invalid_type");
-    request.model = serde_json::from_str::<Text<'a>>(raw).map_err(wrong)?.0;
+    let raw = model.ok_or_else(missing)?;
     if request.model.is_empty() {
         return Err(missing());
     }
@@ -95,157 +100,127 @@ fn span(body: &str, part: &str) -> Range<usize> {
     start..start + part.len()
 }
 
-#[derive(Default)]
-struct Found<'a> {
-    model: Option<&'a RawValue>,
-    request: Request<'a>,
-    has_messages: bool,
+fn wrong<T>(param: impl Into<String>, expected: &'static str) -> Result<T, Refusal> {
+    Err(Refusal::Type { param: param.into(), expected })
 }
 
-impl Scan<'_> {
-    fn at(&self, param: impl FnOnce() -> String) {
-        self.trace.borrow_mut().param = Some(param());
-    }
-
-    fn key<E: de::Error>(&self, keys: &mut Keys, key: &str) -> Result<Option<&'static str>, E> {
-        keys.check(key).map_err(|ambiguous| {
-            self.trace.borrow_mut().ambiguous = Some(ambiguous.to_string());
-            E::custom(ambiguous)
-        })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Scan<'_> {
-    type Value = Found<'de>;
-
-    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Found<'de>, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> de::Visitor<'de> for Scan<'_> {
-    type Value = Found<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found<'de>, A::Error> {
-        let mut keys = Keys::new(if self.create == Create::ChatCompletion { CHAT } else { OTHER });
-        let mut found = Found::default();
-        while let Some(Text(key)) = map.next_key()? {
-            let Some(name) = self.key(&mut keys, &key)? else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            self.at(|| name.to_owned());
-            match name {
-                "model" => found.model = Some(map.next_value()?),
-                "messages" => {
-                    map.next_value_seed(Messages { scan: &self, request: &mut found.request })?;
-                    found.has_messages = true;
-                }
-                "stream" => found.request.stream = map.next_value::<Option<bool>>()?.unwrap_or(false),
-                "tools" => found.request.tools = Some(map.next_value::<&RawValue>()?.get()),
-                "prompt_cache_key" => {
-                    found.request.prompt_cache_key = map.next_value::<Option<Text<'de>>>()?.map(|text| text.0);
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
+fn read<'a>(cursor: &mut Cursor<'a>, create: Create, needs: Needs, found: &mut Found<'a>) -> Result<(), Refusal> {
+    let mut keys = Keys::new(if create == Create::ChatCompletion { CHAT } else { OTHER });
+    cursor.object(|cursor, key| {
+        match keys.check(key)? {
+            Some("model") => {
+                let raw = string(cursor, "model")?;
+                found.model = Some(raw.json);
+                found.request.model = text_of(raw, "model")?;
+            }
+            Some("messages") => {
+                messages(cursor, needs, &mut found.request)?;
+                found.has_messages = true;
+            }
+            Some("stream") => {
+                found.request.stream = match cursor.value()? {
+                    "true" => true,
+                    "false" | "null" => false,
+                    _ => return wrong("stream", "true or false"),
                 }
             }
+            Some("tools") => found.request.tools = Some(cursor.value()?),
+            Some("prompt_cache_key") if cursor.peek() != Some(b'n') => {
+                let raw = string(cursor, "prompt_cache_key")?;
+                found.request.prompt_cache_key = Some(text_of(raw, "prompt_cache_key")?);
+            }
+            _ => {
+                cursor.value()?;
+            }
         }
-        Ok(found)
-    }
+        Ok(())
+    })
 }
 
-struct Messages<'s, 'r, 'de> {
-    scan: &'s Scan<'s>,
-    request: &'r mut Request<'de>,
+/// A value that must be a string. Anything else is still read to its end: malformed JSON is told before a wrong type.
+fn string<'a>(cursor: &mut Cursor<'a>, param: &'static str) -> Result<Raw<'a>, Refusal> {
+    if cursor.peek() == Some(b'"') {
+        return Ok(cursor.string()?);
+    }
+    cursor.value()?;
+    wrong(param, "a string")
 }
 
-impl<'de> DeserializeSeed<'de> for Messages<'_, '_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
+fn text_of<'a>(raw: Raw<'a>, param: &'static str) -> Result<Cow<'a, str>, Refusal> {
+    decode(raw).map_or_else(|| wrong(param, "a string of Unicode characters, without lone surrogates"), Ok)
 }
 
-impl<'de> de::Visitor<'de> for Messages<'_, '_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of messages")
+fn messages<'a>(cursor: &mut Cursor<'a>, needs: Needs, request: &mut Request<'a>) -> Result<(), Refusal> {
+    if cursor.peek() != Some(b'[') {
+        cursor.value()?;
+        return wrong("messages", "a list of messages");
     }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Self { scan, request } = self;
-        loop {
-            let index = request.messages;
-            let Some(message) = seq.next_element_seed(Message { scan, index })? else { return Ok(()) };
-            request.take(&message, scan.needs);
-        }
-    }
-}
-
-struct Message<'s> {
-    scan: &'s Scan<'s>,
-    index: usize,
+    cursor.array(|cursor| {
+        let message = message(cursor, request.messages)?;
+        request.take(&message, needs);
+        Ok(())
+    })
 }
 
 #[derive(Default)]
-struct FoundMessage<'a> {
-    role: Option<Text<'a>>,
+struct Message<'a> {
+    role: Role,
     content: Option<&'a str>,
 }
 
-impl<'de> DeserializeSeed<'de> for Message<'_> {
-    type Value = FoundMessage<'de>;
-
-    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<FoundMessage<'de>, D::Error> {
-        self.scan.at(|| format!("messages[{}]", self.index));
-        deserializer.deserialize_map(self)
-    }
+#[derive(Default, Clone, Copy)]
+enum Role {
+    User,
+    System,
+    #[default]
+    Other,
 }
 
-impl<'de> de::Visitor<'de> for Message<'_> {
-    type Value = FoundMessage<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a message object")
+fn message<'a>(cursor: &mut Cursor<'a>, index: usize) -> Result<Message<'a>, Refusal> {
+    if cursor.peek() != Some(b'{') {
+        cursor.value()?;
+        return wrong(format!("messages[{index}]"), "an object");
     }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FoundMessage<'de>, A::Error> {
-        let mut keys = Keys::new(MESSAGE);
-        let mut found = FoundMessage::default();
-        while let Some(Text(key)) = map.next_key()? {
-            match self.scan.key(&mut keys, &key)? {
-                Some("role") => found.role = map.next_value()?,
-                Some("content") => found.content = Some(map.next_value::<&RawValue>()?.get()),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+    let (mut keys, mut message) = (Keys::new(MESSAGE), Message::default());
+    cursor.object(|cursor, key| {
+        match keys.check(key)? {
+            Some("role") => message.role = role(cursor, index)?,
+            Some("content") => message.content = Some(cursor.value()?),
+            _ => {
+                cursor.value()?;
             }
         }
-        Ok(found)
+        Ok::<_, Refusal>(())
+    })?;
+    Ok(message)
+}
+
+fn role(cursor: &mut Cursor<'_>, index: usize) -> Result<Role, Refusal> {
+    if cursor.peek() != Some(b'"') {
+        cursor.value()?;
+        return wrong(format!("messages[{index}].role"), "a string");
     }
+    Ok(match decode(cursor.string()?).as_deref() {
+        Some("user") => Role::User,
+        Some("system" | "developer") => Role::System,
+        _ => Role::Other,
+    })
 }
 
 impl<'a> Request<'a> {
-    fn take(&mut self, message: &FoundMessage<'a>, needs: Needs) {
+    fn take(&mut self, message: &Message<'a>, needs: Needs) {
         let index = self.messages;
         self.messages += 1;
         let Some(content) = message.content else { return };
         if needs.tokens {
             self.tokens = self.tokens.saturating_add(text::estimate_tokens(content));
         }
-        match message.role.as_ref().map(|role| role.0.as_ref()) {
-            Some("user") => {
+        match message.role {
+            Role::User => {
                 self.first_user.get_or_insert(content);
                 self.last_user = Some((index, content));
             }
-            Some("system" | "developer") if self.first_user.is_none() => self.system.push(content),
+            Role::System if self.first_user.is_none() => self.system.push(content),
             _ => {}
         }
     }

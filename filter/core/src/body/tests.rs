@@ -89,7 +89,7 @@ fn names_the_field_that_is_wrong() {
         (r#"{"model":"m","messages":{}}"#, "messages"),
         (r#"{"model":"m","messages":"hi"}"#, "messages"),
         (r#"{"model":"m","messages":[{},"hi"]}"#, "messages[1]"),
-        (r#"{"model":"m","messages":[{"role":7}]}"#, "messages[0]"),
+        (r#"{"model":"m","messages":[{"role":7}]}"#, "messages[0].role"),
         (r#"{"model":"m","messages":[{}],"stream":"yes"}"#, "stream"),
     ] {
         assert_eq!(refused(body).1.as_deref(), Some(param), "{body}");

@@ -1,10 +1,11 @@
 //! The text of a message: a string, or the text parts of a list.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::de::{self, IgnoredAny, MapAccess, SeqAccess};
-
-use super::keys::{Keys, Text};
+use super::{
+    json::{Cursor, Malformed},
+    keys::{Ambiguous, Keys, decode as decode_string},
+};
 use crate::error::ApiError;
 
 /// What a message says.
@@ -16,11 +17,26 @@ pub struct Content<'a> {
     pub attachments: usize,
 }
 
+/// Why a content cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("{0}")]
+    Ambiguous(#[from] Ambiguous),
+    #[error("it must be {0}")]
+    Type(&'static str),
+}
+
+impl From<Malformed> for Unreadable {
+    // Unreachable in practice: the whole body has been read before.
+    fn from(malformed: Malformed) -> Self {
+        Self::Type(malformed.expected)
+    }
+}
+
 /// Reads the JSON of a message's content.
 pub(super) fn decode(json: &str, index: usize) -> Result<Content<'_>, ApiError> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    de::Deserializer::deserialize_any(&mut deserializer, ContentVisitor).map_err(|error| {
-        ApiError::invalid(format!("The content of the last user message cannot be read: {error}."))
+    read(json).map_err(|why| {
+        ApiError::invalid(format!("The content of the last user message cannot be read: {why}."))
             .param(format!("messages[{index}].content"))
             .code("invalid_content")
     })
@@ -36,34 +52,17 @@ pub(super) fn estimate_tokens(json: &str) -> u64 {
     if !json.starts_with('[') {
         return count(json);
     }
-    decode(json, 0).map_or_else(|_| count(json), |content| count(&content.text))
+    read(json).map_or_else(|_| count(json), |content| count(&content.text))
 }
 
-struct ContentVisitor;
-
-impl<'de> de::Visitor<'de> for ContentVisitor {
-    type Value = Content<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string or a list of content parts")
-    }
-
-    fn visit_unit<E>(self) -> Result<Content<'de>, E> {
-        Ok(Content::default())
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
-        Ok(Content { text: Cow::Borrowed(text), attachments: 0 })
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
-        Ok(Content { text: Cow::Owned(text.to_owned()), attachments: 0 })
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content<'de>, A::Error> {
-        let mut content = Content::default();
-        while let Some(Part(text)) = parts.next_element()? {
-            match text {
+fn read(json: &str) -> Result<Content<'_>, Unreadable> {
+    let mut cursor = Cursor::new(json);
+    let mut content = Content::default();
+    match cursor.peek() {
+        Some(b'n') => {}
+        Some(b'"') => content.text = string(&mut cursor)?,
+        Some(b'[') => cursor.array(|cursor| {
+            match part(cursor)? {
                 None => content.attachments += 1,
                 Some(text) if content.text.is_empty() => content.text = text,
                 Some(text) => {
@@ -72,39 +71,35 @@ impl<'de> de::Visitor<'de> for ContentVisitor {
                     joined.push_str(&text);
                 }
             }
-        }
-        Ok(content)
+            Ok::<_, Unreadable>(())
+        })?,
+        _ => return Err(Unreadable::Type("a string or a list of content parts")),
     }
+    Ok(content)
 }
 
-/// One content part: its text, if it has one.
-struct Part<'a>(Option<Cow<'a, str>>);
+fn string<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Unreadable> {
+    let raw = cursor.string()?;
+    decode_string(raw).ok_or(Unreadable::Type("Unicode text, without lone surrogates"))
+}
 
-impl<'de> de::Deserialize<'de> for Part<'de> {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Part<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a content part object")
+/// One content part: its text, if it has one. A part is text if it has one, whatever its type says: backends read it so.
+fn part<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Cow<'a, str>>, Unreadable> {
+    if cursor.peek() != Some(b'{') {
+        return Err(Unreadable::Type("a list of content part objects"));
+    }
+    let (mut keys, mut text) = (Keys::new(&["type", "text"]), None);
+    cursor.object(|cursor, key| {
+        match (keys.check(key)?, cursor.peek()) {
+            (Some("text"), Some(b'"')) => text = Some(string(cursor)?),
+            (Some("text"), first) if first != Some(b'n') => {
+                return Err(Unreadable::Type("parts whose `text` is a string"));
             }
-
-            // A part is text if it has one, whatever its type says: backends read it so.
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Part<'de>, A::Error> {
-                let mut keys = Keys::new(&["type", "text"]);
-                let mut text = None;
-                while let Some(Text(key)) = map.next_key()? {
-                    match keys.check(&key).map_err(de::Error::custom)? {
-                        Some("text") => text = map.next_value::<Option<Text<'de>>>()?,
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(Part(text.map(|text| text.0)))
+            _ => {
+                cursor.value()?;
             }
         }
-        deserializer.deserialize_map(Visitor)
-    }
+        Ok(())
+    })?;
+    Ok(text)
 }

@@ -1,0 +1,354 @@
+//! A cursor over JSON text (RFC 8259): walks what is read, skips the rest, and checks the grammar of both. It builds nothing and
+//! calls itself nowhere, so no nesting can exhaust the stack, and a skipped string costs an eighth of a step a byte.
+
+/// JSON that is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed {
+    /// The byte where.
+    pub at: usize,
+    /// What was expected there.
+    pub expected: &'static str,
+}
+
+type Result<T> = std::result::Result<T, Malformed>;
+
+/// A JSON string as it stands, quotes included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Raw<'a> {
+    pub json: &'a str,
+    pub escaped: bool,
+}
+
+impl<'a> Raw<'a> {
+    /// What is between the quotes, escapes as written.
+    pub(super) fn inner(self) -> &'a str {
+        self.json.get(1..self.json.len().saturating_sub(1)).unwrap_or_default()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+    /// Containers that are open while a value is skipped: whether each is an object.
+    open: Vec<bool>,
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Marks, from the lowest byte on, where a quote, a backslash or a control character ends the plain run of a string. The lowest
+/// mark is exact; above it borrows may mark more (Mycroft's test for a zero byte).
+const fn stops(word: u64) -> u64 {
+    let quote = word ^ (ONES * b'"' as u64);
+    let escape = word ^ (ONES * b'\\' as u64);
+    let found = (quote.wrapping_sub(ONES) & !quote)
+        | (escape.wrapping_sub(ONES) & !escape)
+        | (word.wrapping_sub(ONES * 0x20) & !word);
+    found & HIGH
+}
+
+/// Whether a block is plain throughout; without branches, so that it compiles to SIMD.
+fn is_plain(block: &[u8; 32]) -> bool {
+    !block.iter().fold(false, |stop, b| stop | (*b < 0x20) | (*b == b'"') | (*b == b'\\'))
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) const fn new(text: &'a str) -> Self {
+        Self { text, at: 0, open: Vec::new() }
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    const fn expected<T>(&self, expected: &'static str) -> Result<T> {
+        Err(Malformed { at: self.at, expected })
+    }
+
+    /// The next byte that is not white space.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.byte() {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                byte => return byte,
+            }
+        }
+    }
+
+    fn eat(&mut self, byte: u8, expected: &'static str) -> Result<()> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        self.expected(expected)
+    }
+
+    /// Nothing but white space may follow.
+    pub(super) fn end(&mut self) -> Result<()> {
+        if self.peek().is_none() { Ok(()) } else { self.expected("the end of the document") }
+    }
+
+    /// Walks the members of an object; `member` must consume each value. Stops at the first error.
+    pub(super) fn object<E: From<Malformed>>(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Raw<'a>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.eat(b'{', "`{`")?;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let key = self.key()?;
+            member(self, key)?;
+            if !self.more(b'}', "`,` or `}`")? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Walks the elements of an array; `element` must consume each.
+    pub(super) fn array<E: From<Malformed>>(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.eat(b'[', "`[`")?;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            element(self)?;
+            if !self.more(b']', "`,` or `]`")? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn key(&mut self) -> Result<Raw<'a>> {
+        if self.peek() != Some(b'"') {
+            return self.expected("a key in double quotes");
+        }
+        let key = self.string()?;
+        self.eat(b':', "`:`")?;
+        Ok(key)
+    }
+
+    fn more(&mut self, close: u8, expected: &'static str) -> Result<bool> {
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(byte) if byte == close => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => self.expected(expected),
+        }
+    }
+
+    /// Skips a value of any kind and gives its text.
+    pub(super) fn value(&mut self) -> Result<&'a str> {
+        self.peek();
+        let start = self.at;
+        self.skip()?;
+        Ok(self.text.get(start..self.at).unwrap_or_default())
+    }
+
+    fn skip(&mut self) -> Result<()> {
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(b'{') => {
+                    self.at += 1;
+                    if self.peek() != Some(b'}') {
+                        self.open.push(true);
+                        self.key()?;
+                        continue;
+                    }
+                    self.at += 1;
+                }
+                Some(b'[') => {
+                    self.at += 1;
+                    if self.peek() != Some(b']') {
+                        self.open.push(false);
+                        continue;
+                    }
+                    self.at += 1;
+                }
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b't') => self.literal("true")?,
+                Some(b'f') => self.literal("false")?,
+                Some(b'n') => self.literal("null")?,
+                _ => return self.expected("a value"),
+            }
+            if self.close()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// After a value: goes on to the next one (`false`), or out of all containers (`true`).
+    fn close(&mut self) -> Result<bool> {
+        while let Some(object) = self.open.last().copied() {
+            let more = if object { self.more(b'}', "`,` or `}`")? } else { self.more(b']', "`,` or `]`")? };
+            if more {
+                if object {
+                    self.key()?;
+                }
+                return Ok(false);
+            }
+            self.open.pop();
+        }
+        Ok(true)
+    }
+
+    /// A string, at its opening quote.
+    pub(super) fn string(&mut self) -> Result<Raw<'a>> {
+        let (start, mut escaped) = (self.at, false);
+        self.at += 1;
+        loop {
+            self.plain();
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Raw { json: self.text.get(start..self.at).unwrap_or_default(), escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(_) => return self.expected("no control character in a string"),
+                None => return self.expected("the end of a string"),
+            }
+        }
+    }
+
+    /// Moves to the next quote, backslash or control character.
+    fn plain(&mut self) {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let run = rest.as_chunks::<32>().0.iter().take_while(|block| is_plain(block)).count() * 32;
+        self.at += run;
+        let (words, tail) = rest.get(run..).unwrap_or_default().as_chunks::<8>();
+        for word in words {
+            let stops = stops(u64::from_le_bytes(*word));
+            if stops != 0 {
+                self.at += stops.trailing_zeros() as usize / 8;
+                return;
+            }
+            self.at += 8;
+        }
+        self.at += tail.iter().take_while(|b| !matches!(b, b'"' | b'\\' | 0..0x20)).count();
+    }
+
+    fn escape(&mut self) -> Result<()> {
+        self.at += 1;
+        match self.byte() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+            Some(b'u') => {
+                let digits = self.text.as_bytes().get(self.at + 1..self.at + 5);
+                if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+                    return self.expected("four hexadecimal digits");
+                }
+                self.at += 5;
+            }
+            _ => return self.expected("an escape sequence"),
+        }
+        Ok(())
+    }
+
+    fn literal(&mut self, literal: &'static str) -> Result<()> {
+        if !self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(literal.as_bytes())) {
+            return self.expected("a value");
+        }
+        self.at += literal.len();
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<()> {
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.byte() {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.byte(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.byte(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<()> {
+        let start = self.at;
+        while self.byte().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at == start { self.expected("a digit") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn accepts(text: &str) -> bool {
+        let mut cursor = Cursor::new(text);
+        cursor.value().and_then(|_| cursor.end()).is_ok()
+    }
+
+    #[test]
+    fn says_where() {
+        for (text, at) in [
+            ("", 0),
+            ("[1,]", 3),
+            ("{\"a\" 1}", 5),
+            ("\"a\u{1}\"", 2),
+            ("[01]", 2),
+            ("\"\\x\"", 2),
+            ("nul", 0),
+            ("1.", 2),
+            ("{}}", 2),
+        ] {
+            let mut cursor = Cursor::new(text);
+            let error = cursor.value().and_then(|_| cursor.end()).err().map(|error| error.at);
+            assert_eq!(error, Some(at), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_costs_no_stack() {
+        assert!(accepts(&format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000))));
+    }
+
+    proptest! {
+        // serde_json's own skipping is the oracle.
+        #[test]
+        fn agrees_with_serde_json(text in r#"([\[\]{},:" ]|"[a-e\\\\n"é]{0,12}"|-?[0-9]{1,3}(\.[0-9])?(e[+-]?[0-9])?|true|false|null|\\u00e9){0,12}"#) {
+            let oracle = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+            prop_assert_eq!(accepts(&text), oracle, "{}", text);
+        }
+
+        #[test]
+        fn accepts_what_serde_json_writes(keys in prop::collection::vec("\\PC{0,12}", 0..5), numbers in prop::collection::vec(any::<f64>(), 0..5)) {
+            let value = serde_json::json!({"k": keys, "n": numbers, "o": {"a": [null, true, {}], "b": []}});
+            prop_assert!(accepts(&value.to_string()));
+            let pretty = format!("{value:#}");
+            prop_assert!(accepts(&pretty));
+        }
+    }
+}
