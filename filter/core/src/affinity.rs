@@ -108,6 +108,7 @@ pub fn order(key: Key, candidates: &[Candidate]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing, reason = "tests fail by panicking")]
     use proptest::prelude::*;
 
     use super::*;

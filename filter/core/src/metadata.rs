@@ -76,7 +76,7 @@ impl Appender {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
     use proptest::prelude::*;
     use serde_json::{Value, json};
 

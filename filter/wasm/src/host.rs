@@ -12,9 +12,6 @@ use proxy_wasm::{
     types::{BufferType, MapType, Status},
 };
 
-/// The metadata that the rendered clusters give each endpoint.
-const SERVED_BY: [&str; 5] = ["xds", "upstream_host_metadata", "filter_metadata", "fingerpost", "endpoint"];
-
 /// Logs a host call that failed; the stream goes on.
 pub(crate) fn tell(what: &str, result: Result<(), Status>) {
     if let Err(status) = result {
@@ -72,10 +69,5 @@ pub(crate) struct Response;
 impl ResponseView for Response {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten()
-    }
-
-    fn served_by(&self) -> Option<String> {
-        let name = hostcalls::get_property(SERVED_BY.to_vec()).ok().flatten()?;
-        String::from_utf8(name).ok().filter(|name| !name.is_empty())
     }
 }

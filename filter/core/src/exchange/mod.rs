@@ -92,8 +92,6 @@ pub enum CalloutError {
 pub trait ResponseView: std::fmt::Debug {
     /// A header's value, by its lower-case name.
     fn header(&self, name: &str) -> Option<Vec<u8>>;
-    /// The name of the endpoint that served, from Envoy's host metadata.
-    fn served_by(&self) -> Option<String>;
 }
 
 /// What happens to the stream next.

@@ -15,16 +15,11 @@ pub(super) fn headers(
 ) -> (State, Effects) {
     let mut effects = Effects::default();
     let Some(backend) = plugin.backend(request.backend) else { return (State::Done, effects) };
-    // Envoy's own replies (no healthy upstream, say) were served by nobody.
-    let endpoint = response.served_by();
     let mut set = |name, value: String| effects.headers.push((name, Some(value.into_bytes())));
     set(names::SELECTED_MODEL, backend.name.clone());
     set(names::PROCESSING_TIME, request.processing_ms.to_string());
     if let Some(ms) = request.classification_ms {
         set(names::CLASSIFICATION_TIME, ms.to_string());
-    }
-    if let Some(endpoint) = &endpoint {
-        set(names::DESTINATION, endpoint.clone());
     }
     if let Some(reason) = request.fallback {
         set(names::FALLBACK, reason.name().to_owned());
@@ -33,12 +28,14 @@ pub(super) fn headers(
         return (State::Done, effects);
     }
     effects.headers.push(("content-length", None));
+    // Envoy names the endpoint of the try that answered; the chosen one may have failed.
+    let served = response.header(names::DESTINATION).and_then(|name| String::from_utf8(name).ok());
     let metadata = RoutingMetadata {
         selected_model: &backend.name,
         confidence: request.verdict.as_ref().map(|v| (f64::from(v.confidence) * 1_000.0).round() / 1_000.0),
         category: request.verdict.as_ref().map(|v| v.category.as_str()),
         decision: request.decision.as_deref(),
-        endpoint: endpoint.as_deref().or(request.endpoint.as_deref()),
+        endpoint: served.as_deref().or(request.endpoint.as_deref()),
         processing_time_ms: request.processing_ms,
         classification_time_ms: request.classification_ms,
         cache_hit: false,

@@ -99,10 +99,6 @@ impl ResponseView for Backend {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         self.0.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_bytes().to_vec())
     }
-
-    fn served_by(&self) -> Option<String> {
-        Some("b".to_owned())
-    }
 }
 
 #[test]
@@ -154,16 +150,20 @@ fn auto_waits_for_the_verdict_and_follows_the_rules() {
     assert_eq!(effects.body.as_deref(), Some(AUTO.replace("auto", "math").as_bytes()));
     assert_eq!(header(&effects, "x-routing-confidence"), Some("0.900"));
 
-    let backend = Backend(vec![(":status", "200"), ("content-type", "application/json")]);
+    let backend = Backend(vec![
+        (":status", "200"),
+        ("content-type", "application/json"),
+        ("x-semantic-destination-endpoint", "b"),
+    ]);
     let effects = run.exchange.on(&run.plugin, Event::ResponseHeaders { response: &backend, end: false });
     assert_eq!(header(&effects, "x-selected-model"), Some("math"));
     assert_eq!(header(&effects, "x-classification-time"), Some("12"));
-    assert_eq!(header(&effects, "x-semantic-destination-endpoint"), Some("b"), "who served, not who was chosen");
     assert!(run.exchange.wants_response_body());
     let effects = run.exchange.on(&run.plugin, Event::ResponseBody { chunk: b"{\"id\":1}", end: true });
     let body: Value = serde_json::from_slice(&effects.body.unwrap()).unwrap();
     assert_eq!(body["routing_metadata"]["decision"], "maths");
     assert_eq!(body["routing_metadata"]["confidence"], 0.9);
+    assert_eq!(body["routing_metadata"]["endpoint"], "b", "who served, whoever was chosen");
 }
 
 #[test]

@@ -1,0 +1,137 @@
+//! Envoy's own replies in OpenAI's error shape. The filter's replies are shaped already and match none of these: they carry
+//! no details and no response flag.
+
+use serde_json::{Map, Value, json};
+
+/// What a reply says.
+pub(super) struct Reply {
+    pub kind: &'static str,
+    pub code: &'static str,
+    pub message: &'static str,
+}
+
+/// What Envoy answers by itself, told by its response flags or by its details.
+struct Case {
+    when: When,
+    /// The status where Envoy's own is not the right one.
+    status: Option<u16>,
+    reply: Reply,
+}
+
+enum When {
+    Flags(&'static [&'static str]),
+    Details(&'static str),
+}
+
+// In order: the first one that matches shapes the reply.
+const CASES: &[Case] = &[
+    Case {
+        when: When::Details("response.code_details == 'request_payload_too_large'"),
+        status: Some(413),
+        reply: Reply {
+            kind: "invalid_request_error",
+            code: "request_too_large",
+            message: "The request body is larger than this gateway accepts.",
+        },
+    },
+    Case {
+        when: When::Details("response.code_details.startsWith('wasm_fail')"),
+        status: Some(503),
+        reply: Reply {
+            kind: "server_error",
+            code: "filter_unavailable",
+            message: "The gateway's filter failed on this request. Try again.",
+        },
+    },
+    Case {
+        when: When::Flags(&["UT", "SI", "DT", "UMSDR"]),
+        status: Some(504),
+        reply: Reply {
+            kind: "server_error",
+            code: "upstream_timeout",
+            message: "The model's backend did not answer in time.",
+        },
+    },
+    Case {
+        when: When::Flags(&["UH", "UF", "UC", "UR", "LR", "URX", "UPE", "NC", "DF"]),
+        status: Some(503),
+        reply: Reply {
+            kind: "server_error",
+            code: "upstream_unavailable",
+            message: "No backend of the model could be reached, or it broke off before it answered.",
+        },
+    },
+    Case {
+        when: When::Flags(&["UO", "OM", "LH"]),
+        status: Some(503),
+        reply: Reply {
+            kind: "server_error",
+            code: "overloaded",
+            message: "The gateway has reached a limit. Try again in a moment.",
+        },
+    },
+    Case {
+        when: When::Flags(&["NR"]),
+        status: Some(404),
+        reply: Reply { kind: "invalid_request_error", code: "not_found", message: "There is nothing at this path." },
+    },
+    // A path with escaped slashes, headers that are too large or too slow, a broken request.
+    Case {
+        when: When::Details("response.code < 500 && !(response.code_details in ['', 'direct_response'])"),
+        status: None,
+        reply: Reply {
+            kind: "invalid_request_error",
+            code: "bad_request",
+            message: "The gateway refused the request: %RESPONSE_CODE_DETAILS%.",
+        },
+    },
+    Case {
+        when: When::Details("response.code >= 500 && !(response.code_details in ['', 'direct_response'])"),
+        status: None,
+        reply: Reply {
+            kind: "server_error",
+            code: "gateway_error",
+            message: "The gateway could not serve the request: %RESPONSE_CODE_DETAILS%.",
+        },
+    },
+];
+
+pub(super) fn config() -> Value {
+    json!({"mappers": CASES.iter().map(mapper).collect::<Vec<_>>()})
+}
+
+fn mapper(case: &Case) -> Value {
+    let mut mapper = Map::from_iter([
+        ("filter".to_owned(), filter(&case.when)),
+        ("body_format_override".to_owned(), body(&case.reply)),
+    ]);
+    if let Some(status) = case.status {
+        mapper.insert("status_code".to_owned(), json!(status));
+    }
+    Value::Object(mapper)
+}
+
+fn filter(when: &When) -> Value {
+    match when {
+        When::Flags(flags) => json!({"response_flag_filter": {"flags": flags}}),
+        When::Details(expression) => json!({"extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                "expression": expression,
+            },
+        }}),
+    }
+}
+
+/// OpenAI's error object, with `content-type: application/json`.
+pub(super) fn body(reply: &Reply) -> Value {
+    json!({
+        "json_format": {"error": {
+            "message": reply.message,
+            "type": reply.kind,
+            "param": null,
+            "code": reply.code,
+        }},
+    })
+}
