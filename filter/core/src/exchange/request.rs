@@ -182,7 +182,8 @@ pub(super) fn verdict(
     now: Micros,
 ) -> (State, Effects) {
     let waited = Micros(now.0.saturating_sub(awaiting.asked.0));
-    let timed_out = waited.0 / 1_000 >= plugin.config.callouts.classifier.timeout.0;
+    // Envoy's timer starts from its loop's cached time and may fire a little early by this clock.
+    let timed_out = waited.0 / 100 >= plugin.config.callouts.classifier.timeout.0 * 9;
     let verdict = match outcome {
         Ok(reply) => classify::reply(reply),
         Err(CalloutError::Dispatch) => Err(Fallback::Unavailable),

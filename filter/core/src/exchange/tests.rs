@@ -181,7 +181,7 @@ fn every_failure_of_the_classifier_has_its_reason() {
     for (outcome, after, reason) in [
         (Err(CalloutError::Dispatch), 0, Fallback::Unavailable),
         (Err(CalloutError::Status(14)), 1, Fallback::Unavailable),
-        (Err(CalloutError::Status(14)), 1_000, Fallback::Timeout),
+        (Err(CalloutError::Status(14)), 995, Fallback::Timeout),
         (Err(CalloutError::Status(4)), 1, Fallback::Timeout),
         (Err(CalloutError::Status(8)), 1, Fallback::Overloaded),
         (Err(CalloutError::Status(13)), 1, Fallback::Error),
