@@ -25,9 +25,9 @@ pub(crate) fn now() -> Micros {
     Micros(now.and_then(|now| u64::try_from(now.as_micros()).ok()).unwrap_or_default())
 }
 
-/// All request headers.
-pub(crate) fn request_headers() -> Vec<(String, Vec<u8>)> {
-    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+/// All headers of one side, in one call.
+pub(crate) fn headers(map: MapType) -> Vec<(String, Vec<u8>)> {
+    hostcalls::get_map_bytes(map).unwrap_or_default()
 }
 
 /// Sets or removes a header.
@@ -67,7 +67,7 @@ pub(crate) fn call(classifier: &ClassifierCallout, callout: &Callout) -> Result<
 pub(crate) struct Response;
 
 impl ResponseView for Response {
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
-        hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten()
+    fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        headers(MapType::HttpResponseHeaders)
     }
 }

@@ -105,7 +105,7 @@ impl Context for Stream {
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
-        self.on(Side::Request, Event::RequestHeaders { headers: host::request_headers(), end }, 0)
+        self.on(Side::Request, Event::RequestHeaders { headers: host::headers(MapType::HttpRequestHeaders), end }, 0)
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {

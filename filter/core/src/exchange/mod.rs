@@ -88,10 +88,10 @@ pub enum CalloutError {
     Status(u32),
 }
 
-/// What the filter asks of a response, lazily: each is a call into the host.
+/// A response's headers, fetched only where they are read: the way into the host costs more than what is done with them.
 pub trait ResponseView: std::fmt::Debug {
-    /// A header's value, by its lower-case name.
-    fn header(&self, name: &str) -> Option<Vec<u8>>;
+    /// All of them, pseudo-headers among them, names in lower case.
+    fn headers(&self) -> Vec<(String, Vec<u8>)>;
 }
 
 /// What happens to the stream next.

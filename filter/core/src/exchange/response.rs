@@ -24,18 +24,22 @@ pub(super) fn headers(
     if let Some(reason) = request.fallback {
         set(names::FALLBACK, reason.name().to_owned());
     }
-    if end || !request.annotate || !is_plain_json(response) {
+    if end || !request.annotate {
+        return (State::Done, effects);
+    }
+    let headers = response.headers();
+    if !is_plain_json(&headers) {
         return (State::Done, effects);
     }
     effects.headers.push(("content-length", None));
     // Envoy names the endpoint of the try that answered; the chosen one may have failed.
-    let served = response.header(names::DESTINATION).and_then(|name| String::from_utf8(name).ok());
+    let served = names::find_str(&headers, names::DESTINATION);
     let metadata = RoutingMetadata {
         selected_model: &backend.name,
         confidence: request.verdict.as_ref().map(|v| (f64::from(v.confidence) * 1_000.0).round() / 1_000.0),
         category: request.verdict.as_ref().map(|v| v.category.as_str()),
         decision: request.decision.as_deref(),
-        endpoint: served.as_deref().or(request.endpoint.as_deref()),
+        endpoint: served.or(request.endpoint.as_deref()),
         processing_time_ms: request.processing_ms,
         classification_time_ms: request.classification_ms,
         cache_hit: false,
@@ -45,9 +49,9 @@ pub(super) fn headers(
 }
 
 /// Whether the answer is a completion that a member can be added to.
-fn is_plain_json(response: &dyn ResponseView) -> bool {
-    let header = |name| response.header(name).unwrap_or_default();
+fn is_plain_json(headers: &[(String, Vec<u8>)]) -> bool {
+    let header = |name| names::find(headers, name).unwrap_or_default();
     header(":status") == b"200"
-        && names::is_json(&header("content-type"))
-        && matches!(header("content-encoding").as_slice(), b"" | b"identity")
+        && names::is_json(header("content-type"))
+        && matches!(header("content-encoding"), b"" | b"identity")
 }

@@ -96,8 +96,8 @@ fn error(effects: &Effects) -> (u16, String) {
 struct Backend(Vec<(&'static str, &'static str)>);
 
 impl ResponseView for Backend {
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
-        self.0.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_bytes().to_vec())
+    fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        self.0.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
     }
 }
 
