@@ -1,0 +1,375 @@
+//! `train`: labelled prompts in, a head with its report out.
+//!
+//! The held-out parts are whole topics. The validation part chooses the temperature; the test part is
+//! reported on and used for nothing else. The committed weights may then be fitted anew on all
+//! prompts, with the same settings and temperature; the report stays that of the held-out test.
+
+pub mod data;
+pub mod embed;
+pub mod fit;
+pub mod report;
+pub mod split;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    bundle::{BundleError, load_encoder, thread_pool},
+    config::Config,
+    domain::{ModelError, ModelInfo, RowOutput, merge::merge, window::WindowShape},
+    heads::{
+        HeadError,
+        category::{CategoryHead, FORMAT, HeadSpec},
+        features::FeatureSpec,
+        mlp::Network,
+    },
+};
+use data::{DataError, Dataset};
+use embed::{Embedded, Embedder};
+use fit::{FitConfig, Sample, fit};
+use report::{Judged, Scores, round};
+use split::{Shares, Split, split};
+
+/// Why a training failed.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The encoder.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// Writing the head.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The tokeniser.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// candle.
+    #[error("training failed: {0}")]
+    Candle(#[from] candle_core::Error),
+    /// The report.
+    #[error("{}: {source}", file.display())]
+    Report {
+        /// The report's file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A setting that cannot work.
+    #[error("{0}")]
+    Setting(String),
+}
+
+/// What to train on, and how.
+#[derive(Debug, Clone)]
+pub struct TrainRequest {
+    /// Files, and directories of files.
+    pub data: Vec<PathBuf>,
+    /// Where head and report go; nothing is written without it.
+    pub out: Option<PathBuf>,
+    /// What the head reads.
+    pub features: FeatureSpec,
+    /// How it is fitted.
+    pub fit: FitConfig,
+    /// The label that means "none of the others".
+    pub background: Option<String>,
+    /// Fit the written weights on all prompts.
+    pub final_on_all: bool,
+    /// Show progress bars.
+    pub progress: bool,
+}
+
+/// `report.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TrainReport {
+    /// What was trained.
+    pub task: String,
+    /// The seed of split and fit.
+    pub seed: u64,
+    /// SHA-256 of the data files in order.
+    pub data_sha256: String,
+    /// The encoder under the head.
+    pub encoder: String,
+    /// Prompts of each label.
+    pub counts: BTreeMap<String, usize>,
+    /// Prompts of each part.
+    pub parts: BTreeMap<String, usize>,
+    /// Repeated prompts that were left out.
+    pub duplicates: usize,
+    /// What the head reads.
+    pub features: FeatureSpec,
+    /// How it was fitted.
+    pub fit: FitConfig,
+    /// The label that means "none of the others".
+    pub background: Option<String>,
+    /// What the logits are divided by.
+    pub temperature: f64,
+    /// Calibration error of the test part before temperature scaling; after it, it is in `test`.
+    pub calibration_error_before: f64,
+    /// Accuracy on the validation part, which chose the temperature.
+    pub validation_accuracy: f64,
+    /// The held-out test part.
+    pub test: Scores,
+    /// What a reader has to know.
+    pub notes: Vec<String>,
+}
+
+/// Trains a category head with the encoder of a configuration.
+///
+/// # Errors
+/// [`TrainError`], which names the file and line, or the setting, at fault.
+pub fn train(config: &Config, request: &TrainRequest) -> Result<TrainReport, TrainError> {
+    let data = Dataset::load(&request.data)?;
+    check(&data, request)?;
+    let pool = thread_pool(config.threads)?;
+    pool.install(|| train_on(config, request, &data))
+}
+
+fn train_on(config: &Config, request: &TrainRequest, data: &Dataset) -> Result<TrainReport, TrainError> {
+    let (encoder, tokenizer) = load_encoder(config)?;
+    if request.features.top_layer() > encoder.layers() {
+        let (top, layers) = (request.features.top_layer(), encoder.layers());
+        return Err(TrainError::Setting(format!("layer {top} of an encoder with {layers}")));
+    }
+    let limits = &config.limits;
+    let embedder = Embedder {
+        encoder: &encoder,
+        tokenizer: &tokenizer,
+        features: &request.features,
+        windows: WindowShape::new(limits.window_tokens, limits.window_overlap)
+            .ok_or_else(|| TrainError::Setting("limits: windows cannot advance".to_owned()))?,
+        // Small batches keep a layer's activations in the cache.
+        batch_tokens: limits.batch_tokens.min(1024),
+    };
+    let started = Instant::now();
+    let texts: Vec<&str> = data.examples.iter().map(|e| e.text.as_str()).collect();
+    let bar = progress_bar(request.progress, "embedding");
+    let embedded = embedder.embed(&texts, &bar)?;
+    bar.finish();
+    tracing::info!(prompts = texts.len(), seconds = started.elapsed().as_secs_f32(), "embedded");
+
+    let shares = Shares { test: 0.15, validation: 0.12 };
+    let split = split(&data.examples, request.fit.seed, shares);
+    let prompts = Prompts::new(data, &embedded, request);
+    let fits = 1 + u64::from(request.final_on_all);
+    let bar = progress_bar(request.progress, "fitting");
+    bar.set_length(fits * (request.fit.members * request.fit.epochs) as u64);
+    let network = fit(&prompts.sample(&split.train)?, &request.fit, || bar.inc(1))?;
+    let logits = prompts.logits(&network)?;
+    let temperature = best_temperature(&prompts, &logits, &split.validation);
+    let report = report(&Fitted {
+        data,
+        request,
+        split: &split,
+        prompts: &prompts,
+        logits: &logits,
+        temperature,
+        encoder: encoder.identity(),
+    });
+    if let Some(out) = &request.out {
+        let network = match request.final_on_all {
+            true => {
+                let all: Vec<usize> = (0..data.examples.len()).collect();
+                fit(&prompts.sample(&all)?, &request.fit, || bar.inc(1))?
+            }
+            false => network,
+        };
+        let spec = HeadSpec {
+            format: FORMAT,
+            task: "category".to_owned(),
+            labels: data.labels.clone(),
+            background: request.background.clone(),
+            features: request.features.clone(),
+            hidden: request.fit.hidden.clone(),
+            members: request.fit.members,
+            temperature: temperature as f32,
+            encoder: encoder.identity().to_owned(),
+        };
+        CategoryHead::save(out, &spec, &network)?;
+        write_report(out.join("report.json"), &report)?;
+    }
+    bar.finish();
+    Ok(report)
+}
+
+fn check(data: &Dataset, request: &TrainRequest) -> Result<(), TrainError> {
+    if data.labels.len() < 2 {
+        let problem = format!("{} label: a head needs at least 2", data.labels.len());
+        return Err(DataError::TooLittle(problem).into());
+    }
+    if let Some((label, count)) = data.counts().into_iter().find(|(_, count)| *count < 10) {
+        let problem = format!("`{label}` has {count} prompts: at least 10 a label are needed to hold some out");
+        return Err(DataError::TooLittle(problem).into());
+    }
+    match &request.background {
+        Some(label) if !data.labels.contains(label) => {
+            Err(TrainError::Setting(format!("background `{label}` is not among the labels")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_report(file: PathBuf, report: &TrainReport) -> Result<(), TrainError> {
+    let text = serde_json::to_string_pretty(report).map_err(|e| std::io::Error::other(e.to_string()));
+    text.and_then(|text| std::fs::write(&file, text + "\n")).map_err(|source| TrainError::Report { file, source })
+}
+
+/// Prompts with their features: the rows of prompt i are `starts[i]..starts[i + 1]`.
+struct Prompts<'a> {
+    embedded: &'a Embedded,
+    starts: Vec<usize>,
+    targets: Vec<usize>,
+    kinds: Vec<Option<String>>,
+    info: ModelInfo,
+}
+
+impl<'a> Prompts<'a> {
+    fn new(data: &Dataset, embedded: &'a Embedded, request: &TrainRequest) -> Self {
+        let background = request.background.as_ref();
+        Self {
+            embedded,
+            starts: embedded.starts(),
+            targets: data.targets(),
+            kinds: data.examples.iter().map(|e| e.kind.clone()).collect(),
+            info: ModelInfo {
+                version: String::new(),
+                labels: Some(data.labels.clone().into()),
+                background: background.and_then(|b| data.labels.iter().position(|l| l == b)),
+                max_row_tokens: usize::MAX,
+            },
+        }
+    }
+
+    fn rows(&self, prompt: usize) -> std::ops::Range<usize> {
+        let at = |i: usize| self.starts.get(i).copied().unwrap_or(0);
+        at(prompt)..at(prompt + 1)
+    }
+
+    /// Every window of the prompts, with the prompt's label.
+    fn sample(&self, prompts: &[usize]) -> candle_core::Result<Sample> {
+        let rows: Vec<usize> = prompts.iter().flat_map(|&p| self.rows(p)).collect();
+        let of_row: Vec<usize> =
+            self.targets.iter().enumerate().flat_map(|(p, &target)| self.rows(p).map(move |_| target)).collect();
+        let all = Sample {
+            features: self.embedded.features.clone(),
+            targets: of_row,
+            labels: self.info.labels.as_ref().map_or(0, |l| l.len()),
+        };
+        all.select(&rows)
+    }
+
+    fn logits(&self, network: &Network) -> candle_core::Result<Vec<Vec<f32>>> {
+        network.logits(&self.embedded.features)?.to_vec2()
+    }
+
+    /// Judges prompts as the service does: windows merged.
+    fn judge(&self, logits: &[Vec<f32>], prompts: &[usize], temperature: f64) -> Vec<(Judged, f64)> {
+        prompts.iter().filter_map(|&p| self.judge_one(logits, p, temperature)).collect()
+    }
+
+    fn judge_one(&self, logits: &[Vec<f32>], prompt: usize, temperature: f64) -> Option<(Judged, f64)> {
+        let labels = self.info.labels.as_ref()?;
+        let outputs: Vec<RowOutput> = logits
+            .get(self.rows(prompt))?
+            .iter()
+            .map(|row| RowOutput { log_probs: Some(log_probs(row, temperature)), pooled: None })
+            .collect();
+        let windows = self.embedded.windows.get(prompt)?;
+        let verdict = merge(&self.info, windows, &outputs).category?;
+        let truth = *self.targets.get(prompt)?;
+        let (best, confidence) = verdict.scores.first()?;
+        let of_truth = verdict.scores.iter().find(|s| Some(&s.0) == labels.get(truth))?.1;
+        let judged = Judged {
+            truth,
+            best: labels.iter().position(|l| l == best)?,
+            confidence: f64::from(*confidence),
+            kind: self.kinds.get(prompt)?.clone(),
+        };
+        Some((judged, f64::from(of_truth)))
+    }
+}
+
+fn log_probs(logits: &[f32], temperature: f64) -> Vec<f32> {
+    let scaled: Vec<f64> = logits.iter().map(|l| f64::from(*l) / temperature).collect();
+    let top = scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let log_sum = scaled.iter().map(|l| (l - top).exp()).sum::<f64>().ln() + top;
+    scaled.iter().map(|l| (l - log_sum) as f32).collect()
+}
+
+/// The temperature with the least negative log-likelihood, by golden section over its logarithm.
+fn best_temperature(prompts: &Prompts<'_>, logits: &[Vec<f32>], validation: &[usize]) -> f64 {
+    let loss = |log_t: f64| -> f64 {
+        let judged = prompts.judge(logits, validation, log_t.exp());
+        judged.iter().map(|(_, p)| -p.max(1e-12).ln()).sum()
+    };
+    let golden = 0.5 * (5.0_f64.sqrt() - 1.0);
+    let (mut low, mut high) = (-2.5, 2.5);
+    for _ in 0..30 {
+        let (left, right) = (high - golden * (high - low), low + golden * (high - low));
+        if loss(left) < loss(right) {
+            high = right;
+        } else {
+            low = left;
+        }
+    }
+    (0.5 * (low + high)).exp()
+}
+
+struct Fitted<'a> {
+    data: &'a Dataset,
+    request: &'a TrainRequest,
+    split: &'a Split,
+    prompts: &'a Prompts<'a>,
+    logits: &'a [Vec<f32>],
+    temperature: f64,
+    encoder: &'a str,
+}
+
+fn report(fitted: &Fitted<'_>) -> TrainReport {
+    let Fitted { data, request, split, .. } = fitted;
+    let scores = |part: &[usize], temperature| {
+        let judged = fitted.prompts.judge(fitted.logits, part, temperature);
+        let judged: Vec<Judged> = judged.into_iter().map(|j| j.0).collect();
+        Scores::of(&data.labels, &judged)
+    };
+    let mut notes = split.notes.clone();
+    notes.push("`test` holds whole topics that the reported head has never seen".to_owned());
+    if request.final_on_all {
+        notes.push("the written weights were then fitted anew on all prompts with the same settings; `test` is of the head before that".to_owned());
+    }
+    let parts = [("train", &split.train), ("validation", &split.validation), ("test", &split.test)];
+    TrainReport {
+        task: "category".to_owned(),
+        seed: request.fit.seed,
+        data_sha256: data.sha256.clone(),
+        encoder: fitted.encoder.to_owned(),
+        counts: data.counts().into_iter().map(|(l, n)| (l.to_owned(), n)).collect(),
+        parts: parts.map(|(name, part)| (name.to_owned(), part.len())).into(),
+        duplicates: data.duplicates,
+        features: request.features.clone(),
+        fit: request.fit.clone(),
+        background: request.background.clone(),
+        temperature: round(fitted.temperature),
+        calibration_error_before: scores(&split.test, 1.0).calibration_error,
+        validation_accuracy: scores(&split.validation, fitted.temperature).accuracy,
+        test: scores(&split.test, fitted.temperature),
+        notes,
+    }
+}
+
+/// A bar on stderr with counts and the time left; hidden where nobody watches.
+pub(crate) fn progress_bar(shown: bool, what: &'static str) -> ProgressBar {
+    let target = match shown {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    };
+    let bar = ProgressBar::with_draw_target(None, target).with_message(what);
+    match ProgressStyle::with_template("{msg:>10} {bar:32} {pos}/{len} {eta}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

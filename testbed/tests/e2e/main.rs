@@ -1,0 +1,50 @@
+//! End-to-end tests: real Envoy, the real filter, the real classifier (a stub for its failures), fake backends.
+//! `cargo test -p fingerpost-testbed --test e2e -- routing` runs one suite.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod affinity;
+mod bodies;
+mod common;
+mod credentials;
+mod errors;
+mod failover;
+mod failures;
+mod headers;
+mod hostile;
+mod metadata;
+mod routing;
+mod sdk;
+mod streaming;
+mod upstreams;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fingerpost_testbed::suite::run(vec![
+        routing::suite(),
+        bodies::suite(),
+        errors::suite(),
+        headers::suite(),
+        metadata::suite(),
+        metadata::off(),
+        streaming::suite(),
+        upstreams::suite(),
+        credentials::suite(),
+        affinity::suite(),
+        failover::suite(),
+        failures::suite(),
+        failures::closed(),
+        failures::down(),
+        hostile::suite(),
+        sdk::suite(),
+    ])
+}
+
+/// Names each case after its function.
+macro_rules! suite {
+    ($name:literal, $boot:expr, [$($case:ident),* $(,)?]) => {
+        fingerpost_testbed::suite::Suite::new($name, $boot)$(.case(stringify!($case), $case))*
+    };
+}
+pub(crate) use suite;

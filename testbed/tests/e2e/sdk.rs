@@ -1,0 +1,56 @@
+//! The official OpenAI SDKs against the real stack, as subprocesses with the base URL in their environment.
+
+use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
+
+use fingerpost_testbed::{
+    harness::{Classifier, ModelSetup, Stack, StackError, StubBehaviour, places},
+    suite::Suite,
+};
+use serde_json::json;
+use tokio::{process::Command, time::timeout};
+
+use crate::suite;
+
+pub(crate) fn suite() -> Suite {
+    suite!("sdk", boot, [python, javascript])
+}
+
+async fn boot() -> Result<Stack, StackError> {
+    Stack::builder()
+        .model(ModelSetup::named("math-expert"))
+        .model(ModelSetup::named("general").field("aliases", json!(["gpt-3.5-turbo"])))
+        .decision("category == 'math'", "math-expert")
+        .classifier(Classifier::Stub(StubBehaviour::verdict("math", 0.9)))
+        .start()
+        .await
+}
+
+async fn succeeds(stack: &Stack, mut command: Command, folder: &Path) {
+    command.current_dir(folder).env("OPENAI_BASE_URL", format!("http://{}/v1", stack.address()));
+    command
+        .env("OPENAI_API_KEY", "sk-test")
+        .env_remove("OPENAI_ORG_ID")
+        .env_remove("HTTP_PROXY")
+        .env_remove("http_proxy");
+    command.env("NO_PROXY", "127.0.0.1").stdin(Stdio::null()).kill_on_drop(true);
+    let output =
+        timeout(Duration::from_secs(120), command.output()).await.expect("the SDK's tests end").expect("they start");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}");
+    assert!(!text.contains("Ran 0 tests"), "{text}");
+}
+
+async fn python(stack: Arc<Stack>) {
+    let python = places::python().unwrap_or_else(|missing| panic!("{missing}"));
+    let mut command = Command::new(python);
+    command.args(["-m", "unittest", "-v", "test_openai"]).env("PYTHONDONTWRITEBYTECODE", "1");
+    succeeds(&stack, command, &places::root().join("testbed/sdk/python")).await;
+}
+
+async fn javascript(stack: Arc<Stack>) {
+    let folder = places::root().join("testbed/sdk/js");
+    assert!(folder.join("node_modules/openai").exists(), "the JavaScript SDK is not set up: run `make setup`");
+    let mut command = Command::new("node");
+    command.args(["--test", "openai.test.mjs"]);
+    succeeds(&stack, command, &folder).await;
+}
