@@ -6,7 +6,6 @@ SHELL := /bin/bash
 LLM ?= fake
 CARGO ?= cargo
 BUILD := $(CARGO) build --locked --release
-FILTER := target/wasm32-wasip1/wasm/fingerpost_filter.wasm
 
 .PHONY: help setup setup-run setup-gemma build filter services run test lint bench clean
 
@@ -33,7 +32,7 @@ services:
 run: $(if $(filter gemma,$(LLM)),setup-gemma,setup-run) build ## Bring the demo up on 127.0.0.1:8801 (LLM=gemma: a real model)
 	@exec target/release/fingerpost-demo --llm $(LLM)
 
-test: setup build ## Run every test, through the real Envoy
+test: setup filter ## Run every test, through the real Envoy
 	$(CARGO) test --locked --release --workspace --exclude fingerpost-filter
 
 lint: ## Check formatting, clippy's lints, licences and advisories

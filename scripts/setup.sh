@@ -17,7 +17,7 @@ fail() { printf '\033[31merror:\033[0m %s\n' "$*" >&2; exit 1; }
 
 need_tools() {
   step "Rust, Python and a C compiler"
-  command -v cargo >/dev/null || fail "cargo is not on PATH: install Rust 1.89 or newer (rustup)"
+  command -v cargo >/dev/null || fail "cargo is not on PATH: install Rust 1.95 or newer (rustup)"
   command -v cc >/dev/null || command -v gcc >/dev/null || fail "no C compiler on PATH: install gcc"
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "python3 is older than 3.11, or missing"
   python3 -c 'import venv, ensurepip' || fail "python3 has no venv module: install it (Debian: python3-venv)"

@@ -1,5 +1,5 @@
 //! The binary as an operator runs it; needs `make setup`.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
     io::{BufRead as _, BufReader},

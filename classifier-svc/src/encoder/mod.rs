@@ -116,7 +116,7 @@ impl Encoder {
             let message = format!("model_type `{}` is not served yet: only `bert`", config.model_type);
             return Err(content(&files.config, message));
         }
-        if config.num_attention_heads == 0 || config.hidden_size % config.num_attention_heads != 0 {
+        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             let message = "hidden_size is no multiple of num_attention_heads".to_owned();
             return Err(content(&files.config, message));
         }

@@ -61,10 +61,10 @@ fn headers() -> Vec<(String, Vec<u8>)> {
 fn exchange(plugin: &Plugin, body: Vec<u8>) {
     let mut exchange = Exchange::default();
     black_box(exchange.on(plugin, Event::RequestHeaders { headers: headers(), end: false }));
-    black_box(exchange.on(plugin, Event::RequestBody { body, now: Micros(0) }));
+    black_box(exchange.on(plugin, Event::RequestBody { body }));
     if exchange.is_awaiting() {
         let outcome = Err(CalloutError::Status(14));
-        black_box(exchange.on(plugin, Event::CalloutResult { outcome, now: Micros(900) }));
+        black_box(exchange.on(plugin, Event::CalloutResult { outcome, waited: Micros(900) }));
     }
 }
 
@@ -79,13 +79,13 @@ fn bench(c: &mut Criterion) {
             b.iter_batched(
                 || body.clone(),
                 |body| drop(black_box(serde_json::from_slice::<IgnoredAny>(black_box(&body)))),
-                BatchSize::SmallInput,
+                BatchSize::LargeInput,
             );
         });
         for (name, model) in [("named", "general"), ("auto", "auto")] {
             let body = body(size, model);
             group.bench_with_input(BenchmarkId::from_parameter(name), &body, |b, body| {
-                b.iter_batched(|| body.clone(), |body| exchange(&plugin, black_box(body)), BatchSize::SmallInput);
+                b.iter_batched(|| body.clone(), |body| exchange(&plugin, black_box(body)), BatchSize::LargeInput);
             });
         }
         group.finish();

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use fingerpost_core::exchange::{CalloutError, Effects, Event, Exchange, Flow};
+use fingerpost_core::exchange::{CalloutError, Effects, Event, Exchange, Flow, Micros};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::{Action, BufferType, MapType},
@@ -40,6 +40,8 @@ impl Side {
 pub(crate) struct Stream {
     pub(crate) shared: Rc<Shared>,
     pub(crate) exchange: Exchange,
+    /// When the classifier was called. The clock is read only then: a named model pays nothing for it.
+    pub(crate) asked: Micros,
 }
 
 impl Stream {
@@ -48,12 +50,15 @@ impl Stream {
         let mut effects = self.exchange.on(&shared.plugin, event);
         while let Some(callout) = effects.callout.take() {
             match host::call(&shared.plugin.config.callouts.classifier, &callout) {
-                Ok(_) => break,
+                Ok(_) => {
+                    self.asked = host::now();
+                    break;
+                }
                 Err(status) => {
                     log::warn!("the classifier cannot be called: {status:?}");
                     self.carry_out(side, effects, size);
                     let outcome = Err(CalloutError::Dispatch);
-                    effects = self.exchange.on(&shared.plugin, Event::CalloutResult { outcome, now: host::now() });
+                    effects = self.exchange.on(&shared.plugin, Event::CalloutResult { outcome, waited: Micros(0) });
                     // The stream was never paused: its callback still runs.
                     if effects.flow == Flow::Resume {
                         effects.flow = Flow::Continue;
@@ -99,7 +104,8 @@ impl Context for Stream {
         let reply = if status == 0 { host::grpc_reply(size) } else { Vec::new() };
         let outcome = if status == 0 { Ok(reply.as_slice()) } else { Err(CalloutError::Status(status)) };
         // The whole buffered body is replaced.
-        self.on(Side::Request, Event::CalloutResult { outcome, now: host::now() }, usize::MAX >> 1);
+        let waited = Micros(host::now().0.saturating_sub(self.asked.0));
+        self.on(Side::Request, Event::CalloutResult { outcome, waited }, usize::MAX >> 1);
     }
 }
 
@@ -113,7 +119,7 @@ impl HttpContext for Stream {
             return if self.exchange.is_awaiting() { Action::Pause } else { Action::Continue };
         }
         let event = if end {
-            Event::RequestBody { body: host::body(BufferType::HttpRequestBody, size), now: host::now() }
+            Event::RequestBody { body: host::body(BufferType::HttpRequestBody, size) }
         } else {
             Event::RequestBodyPart { size }
         };

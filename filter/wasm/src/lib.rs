@@ -10,7 +10,7 @@ use std::{collections::HashMap, rc::Rc, time::UNIX_EPOCH};
 
 use fingerpost_core::{
     config::Config,
-    exchange::{Counter, Exchange},
+    exchange::{Counter, Exchange, Micros},
     plugin::Plugin,
 };
 use proxy_wasm::{
@@ -73,7 +73,7 @@ impl RootContext for Root {
 
     fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
         let shared = self.shared.clone()?;
-        Some(Box::new(Stream { shared, exchange: Exchange::default() }))
+        Some(Box::new(Stream { shared, exchange: Exchange::default(), asked: Micros::default() }))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -28,6 +28,10 @@ fn model(pool: &Pool<'_>, config: &Config) -> Value {
             "headers": [{"name": SELECTED_MODEL, "string_match": {"exact": pool.model.name}}],
         },
         "request_body_buffer_limit": buffer_limit(config),
+        "response_headers_to_add": [{
+            "header": {"key": SELECTED_MODEL, "value": pool.model.name.replace('%', "%%")},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        }],
         "route": action(pool),
     })
 }

@@ -21,14 +21,14 @@ use crate::{
     rules::{RequestSignals, Verdict},
 };
 
-/// Microseconds on the host's clock.
+/// Microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Micros(pub u64);
 
 impl Micros {
-    /// Whole milliseconds from `earlier` until now, rounded.
-    const fn millis_since(self, earlier: Self) -> u64 {
-        (self.0.saturating_sub(earlier.0) + 500) / 1_000
+    /// Whole milliseconds, rounded.
+    const fn millis(self) -> u64 {
+        self.0.saturating_add(500) / 1_000
     }
 }
 
@@ -51,8 +51,6 @@ pub enum Event<'a> {
     RequestBody {
         /// All of it.
         body: Vec<u8>,
-        /// When.
-        now: Micros,
     },
     /// The request ends with trailers.
     RequestTrailers,
@@ -60,8 +58,8 @@ pub enum Event<'a> {
     CalloutResult {
         /// The reply's bytes or the gRPC status.
         outcome: Result<&'a [u8], CalloutError>,
-        /// When.
-        now: Micros,
+        /// How long it was under way.
+        waited: Micros,
     },
     /// The response's headers.
     ResponseHeaders {
@@ -201,7 +199,6 @@ struct Awaiting {
     head: Buffering,
     body: Vec<u8>,
     parsed: Parsed,
-    asked: Micros,
 }
 
 /// What is kept of a request body once it is parsed.
@@ -233,10 +230,10 @@ impl Exchange {
         let (state, effects) = match (state, event) {
             (State::Start, Event::RequestHeaders { headers, end }) => request::headers(plugin, headers, end),
             (State::Buffering(head), Event::RequestBodyPart { size }) => request::part(plugin, head, size),
-            (State::Buffering(head), Event::RequestBody { body, now }) => request::body(plugin, head, body, now),
+            (State::Buffering(head), Event::RequestBody { body }) => request::body(plugin, head, body),
             (State::Buffering(_), Event::RequestTrailers) => refuse(&trailers()),
-            (State::AwaitingSignals(awaiting), Event::CalloutResult { outcome, now }) => {
-                request::verdict(plugin, *awaiting, outcome, now)
+            (State::AwaitingSignals(awaiting), Event::CalloutResult { outcome, waited }) => {
+                request::verdict(plugin, *awaiting, outcome, waited)
             }
             (State::Forwarded(request), Event::ResponseHeaders { response, end }) => {
                 response::headers(plugin, &request, response, end)

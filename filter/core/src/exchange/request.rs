@@ -91,11 +91,11 @@ pub(super) fn part(plugin: &Plugin, head: Buffering, size: usize) -> (State, Eff
     }
 }
 
-pub(super) fn body(plugin: &Plugin, head: Buffering, body: Vec<u8>, now: Micros) -> (State, Effects) {
-    read(plugin, head, body, now).unwrap_or_else(|error| refuse(&error))
+pub(super) fn body(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> (State, Effects) {
+    read(plugin, head, body).unwrap_or_else(|error| refuse(&error))
 }
 
-fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>, now: Micros) -> Result<(State, Effects), ApiError> {
+fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> Result<(State, Effects), ApiError> {
     if body.is_empty() {
         return Err(ApiError::invalid("The request has no body; send a JSON object.").code("missing_body"));
     }
@@ -123,7 +123,7 @@ fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>, now: Micros) -> Result<
         stream: request.stream,
     };
     let parsed = Parsed { key: key(plugin, &head, &request), model_span: request.model_span, signals };
-    Ok(ask(plugin, Awaiting { asked: now, head, body, parsed }))
+    Ok(ask(plugin, Awaiting { head, body, parsed }))
 }
 
 fn unknown_model(name: &str) -> ApiError {
@@ -179,9 +179,8 @@ pub(super) fn verdict(
     plugin: &Plugin,
     awaiting: Awaiting,
     outcome: Result<&[u8], CalloutError>,
-    now: Micros,
+    waited: Micros,
 ) -> (State, Effects) {
-    let waited = Micros(now.0.saturating_sub(awaiting.asked.0));
     // Envoy's timer starts from its loop's cached time and may fire a little early by this clock.
     let timed_out = waited.0 / 100 >= plugin.config.callouts.classifier.timeout.0 * 9;
     let verdict = match outcome {
@@ -189,7 +188,7 @@ pub(super) fn verdict(
         Err(CalloutError::Dispatch) => Err(Fallback::Unavailable),
         Err(CalloutError::Status(status)) => Err(Fallback::from_status(status, timed_out)),
     };
-    let millis = now.millis_since(awaiting.asked);
+    let millis = waited.millis();
     let routed = match verdict {
         Ok(verdict) => decide(plugin, &awaiting, Some(verdict)),
         Err(reason) if plugin.config.callouts.classifier.on_failure == FailurePolicy::Closed => {
@@ -232,7 +231,7 @@ fn decide(plugin: &Plugin, awaiting: &Awaiting, verdict: Option<Verdict>) -> Rou
 
 fn go_on(plugin: &Plugin, awaiting: Awaiting, routed: Routed) -> (State, Effects) {
     let waited = routed.classification_ms.is_some();
-    let Awaiting { head, body, parsed, .. } = awaiting;
+    let Awaiting { head, body, parsed } = awaiting;
     let placement = plugin.backend(routed.backend).map(|backend| backend.place(|| parsed.key));
     let outgoing = Outgoing { body, span: parsed.model_span, stream: parsed.signals.stream, placement };
     let (state, mut effects) = forward(plugin, &head, outgoing, routed);
@@ -289,9 +288,6 @@ fn address(
 ) {
     let mut set = |name, value: &str| effects.headers.push((name, Some(value.as_bytes().to_vec())));
     set(names::SELECTED_MODEL, &backend.name);
-    if let Some(endpoint) = &placement.endpoint {
-        set(names::DESTINATION, endpoint);
-    }
     if let Some(order) = &placement.order {
         set(names::GATEWAY_DESTINATION, order);
     }

@@ -16,7 +16,6 @@ pub(super) fn headers(
     let mut effects = Effects::default();
     let Some(backend) = plugin.backend(request.backend) else { return (State::Done, effects) };
     let mut set = |name, value: String| effects.headers.push((name, Some(value.into_bytes())));
-    set(names::SELECTED_MODEL, backend.name.clone());
     set(names::PROCESSING_TIME, request.processing_ms.to_string());
     if let Some(ms) = request.classification_ms {
         set(names::CLASSIFICATION_TIME, ms.to_string());
