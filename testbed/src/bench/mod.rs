@@ -2,6 +2,7 @@
 //! on another core; configurations interleaved within one run, so that a machine's moods hit them all alike.
 
 mod backend;
+mod core;
 mod cpu;
 mod load;
 mod report;

@@ -84,6 +84,7 @@ impl Report<'_> {
         );
         // Writing to a string cannot fail.
         let _written = self.write(&mut text);
+        text.push_str(&super::core::section());
         text
     }
 
