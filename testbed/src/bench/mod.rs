@@ -20,12 +20,10 @@ use self::{
 };
 use crate::{client::ClientError, harness::StackError};
 
-/// Sizes of the request bodies, in bytes.
-pub const BODIES: [usize; 3] = [1_024, 32 * 1_024, 400 * 1_024];
 /// Connections of the closed loop: enough to keep one worker busy.
 const CONNECTIONS: usize = 16;
-/// Seconds before a configuration's first round that are not counted.
-const WARM_UP: Duration = Duration::from_millis(500);
+/// Not counted, before a configuration's first round: V8 compiles what is hot anew meanwhile.
+const WARM_UP: Duration = Duration::from_secs(3);
 
 /// What is measured, and for how long.
 #[derive(Debug, Clone)]
@@ -34,6 +32,8 @@ pub struct Options {
     pub seconds: f64,
     /// Measurements of each configuration and body.
     pub rounds: usize,
+    /// Sizes of the request bodies, in KiB.
+    pub bodies: Vec<usize>,
     /// Only these configurations; bare Envoy is always measured.
     pub only: Vec<Kind>,
     /// Where the table goes.
@@ -100,7 +100,7 @@ pub async fn run(options: &Options) -> Result<String, BenchError> {
 }
 
 fn progress(kinds: usize, options: &Options) -> ProgressBar {
-    let steps = kinds * BODIES.len() * options.rounds + 2 * (kinds - 1) * BODIES.len() * options.rounds;
+    let steps = (kinds + 2 * (kinds - 1)) * options.bodies.len() * options.rounds;
     let bar = ProgressBar::new(steps as u64);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed} of about {duration} {wide_msg}");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
@@ -109,7 +109,7 @@ fn progress(kinds: usize, options: &Options) -> ProgressBar {
 /// Closed loop, as fast as it goes: rounds of all configurations in turn.
 async fn saturate(subjects: &Subjects, options: &Options, progress: &ProgressBar) -> Result<Vec<Cell>, BenchError> {
     let mut cells: Vec<Cell> = Vec::new();
-    for bytes in BODIES {
+    for bytes in options.bodies.iter().map(|kib| kib * 1_024) {
         cells.extend(subjects.all().map(|subject| Cell::new(subject.kind, bytes)));
     }
     let time = Duration::from_secs_f64(options.seconds);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    BODIES, Options,
+    Options,
     cpu::{self, Cores},
     load::Outcome,
     subject::Kind,
@@ -116,7 +116,7 @@ impl Report<'_> {
             text,
             "- Bodies are chats with a history; the question that is classified is short. Answers get `routing_metadata`, as by default, where the table does not say otherwise.\n"
         )?;
-        for bytes in BODIES {
+        for bytes in self.options.bodies.iter().map(|kib| kib * 1_024) {
             self.section(text, bytes)?;
         }
         Ok(())

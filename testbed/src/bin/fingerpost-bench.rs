@@ -18,6 +18,9 @@ struct Args {
     /// Measurements of each configuration and body size.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
+    /// Sizes of the request bodies, in KiB.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 32, 400])]
+    bodies: Vec<usize>,
     /// Only these configurations, beside bare Envoy.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Kind>,
@@ -31,8 +34,14 @@ fn main() -> ExitCode {
     let out = args.out.unwrap_or_else(|| places::root().join("docs/benchmarks.md"));
     let command =
         std::iter::once("fingerpost-bench".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ");
-    let options =
-        Options { seconds: args.seconds.clamp(0.1, 600.0), rounds: args.rounds.into(), only: args.only, out, command };
+    let options = Options {
+        seconds: args.seconds.clamp(0.1, 600.0),
+        rounds: args.rounds.into(),
+        bodies: args.bodies,
+        only: args.only,
+        out,
+        command,
+    };
     // One thread: it shares its core with nothing of ours but the classifier. I/O is looked at often, because the pacer never sleeps.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(4).build();
     let outcome = match runtime {
