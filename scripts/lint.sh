@@ -18,9 +18,9 @@ fi
 echo "==> cargo deny: licences, bans, sources" >&2
 cargo deny --all-features check --hide-inclusion-graph licenses bans sources
 echo "==> cargo deny: advisories" >&2
-if database="$(cargo deny fetch db 2>&1)"; then
-  cargo deny check advisories
+if cargo deny fetch db >/dev/null 2>&1; then
+  cargo deny --all-features check advisories
 else
   # The database lives in a Git repository; without the network to it nothing can be said, and that is said.
-  echo "skipped: the advisory database cannot be reached (${database##*$'\n'})" >&2
+  echo "skipped: the advisory database cannot be reached from here" >&2
 fi
