@@ -4,8 +4,10 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
+const FILES: [&str; 2] = ["fingerpost/classifier/v1/classifier.proto", "fingerpost/state/v1/state.proto"];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let descriptors = protox::compile(["fingerpost/classifier/v1/classifier.proto"], ["proto"])?;
+    let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // The descriptor set is what gRPC server reflection serves.
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;

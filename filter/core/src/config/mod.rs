@@ -3,6 +3,7 @@
 //! are named by environment variable or file.
 
 mod model;
+mod response_api;
 mod units;
 pub(crate) mod validate;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     model::{Api, Auth, Endpoint, Model, Retry, RetryOn, Target, TargetError, Tls},
+    response_api::{Instructions, JwtOwner, Owner, Redis, ResponseApi, Secret, StateCallout, StoreBackend},
     units::{ByteSize, Millis, UnitError},
     validate::{ConfigError, Problem},
 };
@@ -37,6 +39,15 @@ pub struct Config {
     /// Conversation affinity.
     #[serde(default)]
     pub affinity: Affinity,
+    /// The Responses API and what it stores.
+    #[serde(default)]
+    pub response_api: ResponseApi,
+    /// Whose a stored response is.
+    #[serde(default)]
+    pub owner: Owner,
+    /// Keys of the MAC in response ids and of the owner's hash: the first one signs, all of them verify.
+    #[serde(default)]
+    pub id_keys: Vec<Secret>,
     /// Bounds on what is read and held.
     #[serde(default)]
     pub limits: Limits,
@@ -82,6 +93,8 @@ pub struct Decision {
 pub struct Callouts {
     /// The classifier service.
     pub classifier: ClassifierCallout,
+    /// The state service.
+    pub state: StateCallout,
 }
 
 /// The call to the classifier.
