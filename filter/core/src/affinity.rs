@@ -73,6 +73,14 @@ impl Key {
     }
 }
 
+/// The hash of a stable name, of an endpoint for one.
+#[must_use]
+pub(crate) fn tag(name: &str) -> u64 {
+    let mut hash = Fnv::new();
+    hash.part(name.as_bytes());
+    avalanche(hash.0)
+}
+
 /// An endpoint as rendezvous sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
@@ -84,9 +92,7 @@ impl Candidate {
     /// An endpoint by its stable name.
     #[must_use]
     pub fn new(name: &str, weight: u32) -> Self {
-        let mut hash = Fnv::new();
-        hash.part(name.as_bytes());
-        Self { hash: avalanche(hash.0), weight: f64::from(weight) }
+        Self { hash: tag(name), weight: f64::from(weight) }
     }
 
     /// Weighted rendezvous (Schindelhauer and Schomaker, "Weighted distributed hash tables", 2005): `-w / ln(u)`.

@@ -3,7 +3,7 @@
 
 /// JSON that is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed {
+pub(crate) struct Malformed {
     /// The byte where.
     pub at: usize,
     /// What was expected there.
@@ -14,20 +14,20 @@ type Result<T> = std::result::Result<T, Malformed>;
 
 /// A JSON string as it stands, quotes included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Raw<'a> {
+pub(crate) struct Raw<'a> {
     pub json: &'a str,
     pub escaped: bool,
 }
 
 impl<'a> Raw<'a> {
     /// What is between the quotes, escapes as written.
-    pub(super) fn inner(self) -> &'a str {
+    pub(crate) fn inner(self) -> &'a str {
         self.json.get(1..self.json.len().saturating_sub(1)).unwrap_or_default()
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     text: &'a str,
     at: usize,
     /// Containers that are open while a value is skipped: whether each is an object.
@@ -54,7 +54,7 @@ fn is_plain(block: &[u8; 32]) -> bool {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) const fn new(text: &'a str) -> Self {
+    pub(crate) const fn new(text: &'a str) -> Self {
         Self { text, at: 0, open: Vec::new() }
     }
 
@@ -67,7 +67,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next byte that is not white space.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         loop {
             match self.byte() {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
@@ -85,12 +85,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// Nothing but white space may follow.
-    pub(super) fn end(&mut self) -> Result<()> {
+    pub(crate) fn end(&mut self) -> Result<()> {
         if self.peek().is_none() { Ok(()) } else { self.expected("the end of the document") }
     }
 
     /// Walks the members of an object; `member` must consume each value. Stops at the first error.
-    pub(super) fn object<E: From<Malformed>>(
+    pub(crate) fn object<E: From<Malformed>>(
         &mut self,
         mut member: impl FnMut(&mut Self, Raw<'a>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
@@ -109,7 +109,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Walks the elements of an array; `element` must consume each.
-    pub(super) fn array<E: From<Malformed>>(
+    pub(crate) fn array<E: From<Malformed>>(
         &mut self,
         mut element: impl FnMut(&mut Self) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
@@ -150,7 +150,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Skips a value of any kind and gives its text.
-    pub(super) fn value(&mut self) -> Result<&'a str> {
+    pub(crate) fn value(&mut self) -> Result<&'a str> {
         self.peek();
         let start = self.at;
         self.skip()?;
@@ -208,7 +208,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string, at its opening quote.
-    pub(super) fn string(&mut self) -> Result<Raw<'a>> {
+    pub(crate) fn string(&mut self) -> Result<Raw<'a>> {
         let (start, mut escaped) = (self.at, false);
         self.at += 1;
         loop {

@@ -6,14 +6,14 @@ use std::borrow::Cow;
 use super::json::Raw;
 
 /// The keys of one kind of object that are read.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     names: &'static [&'static str],
     seen: u32,
 }
 
 /// A key that makes the object ambiguous.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Ambiguous {
+pub(crate) enum Ambiguous {
     #[error("the key `{0}` stands twice in one object")]
     Twice(&'static str),
     #[error("the key `{written}` differs from `{known}` only in case")]
@@ -21,12 +21,12 @@ pub(super) enum Ambiguous {
 }
 
 impl Keys {
-    pub(super) const fn new(names: &'static [&'static str]) -> Self {
+    pub(crate) const fn new(names: &'static [&'static str]) -> Self {
         Self { names, seen: 0 }
     }
 
     /// Which of the names the key is, if any.
-    pub(super) fn check(&mut self, key: Raw<'_>) -> Result<Option<&'static str>, Ambiguous> {
+    pub(crate) fn check(&mut self, key: Raw<'_>) -> Result<Option<&'static str>, Ambiguous> {
         if !key.escaped {
             return self.check_text(key.inner());
         }
@@ -51,7 +51,7 @@ impl Keys {
 }
 
 /// The string that stands there; none where an escape is a lone surrogate.
-pub(super) fn decode(raw: Raw<'_>) -> Option<Cow<'_, str>> {
+pub(crate) fn decode(raw: Raw<'_>) -> Option<Cow<'_, str>> {
     if raw.escaped { serde_json::from_str(raw.json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(raw.inner())) }
 }
 

@@ -1,9 +1,9 @@
 //! Request bodies: parsed borrowed, once; changed by splicing, never by writing a tree out again.
 
-mod json;
-mod keys;
-mod scan;
-mod text;
+pub(crate) mod json;
+pub(crate) mod keys;
+pub(crate) mod scan;
+pub(crate) mod text;
 
 use std::{borrow::Cow, ops::Range};
 
