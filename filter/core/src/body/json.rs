@@ -58,6 +58,11 @@ impl<'a> Cursor<'a> {
         Self { text, at: 0, open: Vec::new() }
     }
 
+    /// What has not been walked yet.
+    pub(crate) fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }

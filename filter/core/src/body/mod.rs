@@ -49,20 +49,28 @@ impl<'a> Request<'a> {
     /// # Errors
     /// A 400 that names the message.
     pub fn content(&self) -> Result<Content<'a>, ApiError> {
-        self.last_user.map_or_else(|| Ok(Content::default()), |(index, json)| text::decode(json, index))
+        let Some((index, json)) = self.last_user else { return Ok(Content::default()) };
+        text::decode(json, &format!("messages[{index}].content"))
     }
 
     /// The number of tools.
     #[must_use]
     pub fn tool_count(&self) -> usize {
-        let Some(tools) = self.tools.filter(|json| json.starts_with('[')) else { return 0 };
-        let (mut cursor, mut count) = (json::Cursor::new(tools), 0);
-        let counted = cursor.array(|cursor| {
-            count += 1;
-            cursor.value().map(drop)
-        });
-        counted.map_or(0, |()| count)
+        self.tools.map_or(0, count)
     }
+}
+
+/// The number of elements of a list; none of anything else.
+pub(crate) fn count(json: &str) -> usize {
+    if !json.starts_with('[') {
+        return 0;
+    }
+    let (mut cursor, mut count) = (json::Cursor::new(json), 0);
+    let counted = cursor.array(|cursor| {
+        count += 1;
+        cursor.value().map(drop)
+    });
+    counted.map_or(0, |()| count)
 }
 
 /// Replaces the JSON string at `span` by `text`; every other byte stays.

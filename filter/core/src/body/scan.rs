@@ -22,7 +22,7 @@ const OTHER: &[&str] = &["model", "stream", "prompt_cache_key"];
 const MESSAGE: &[&str] = &["role", "content"];
 
 /// Why a body is refused.
-enum Refusal {
+pub(crate) enum Refusal {
     Malformed(Malformed),
     Ambiguous(Ambiguous),
     Type { param: String, expected: &'static str },
@@ -41,14 +41,21 @@ impl From<Ambiguous> for Refusal {
 }
 
 pub(super) fn scan(body: &[u8], create: Create, needs: Needs) -> Result<Request<'_>, ApiError> {
+    let mut found = Found::default();
+    let text = document(body, |cursor| read(cursor, create, needs, &mut found))?;
+    finish(found, text, create)
+}
+
+/// Walks a whole body; gives its text.
+pub(crate) fn document<'a>(
+    body: &'a [u8],
+    read: impl FnOnce(&mut Cursor<'a>) -> Result<(), Refusal>,
+) -> Result<&'a str, ApiError> {
     let text = simdutf8::compat::from_utf8(body)
         .map_err(|error| not_json(&format!("byte {} is not UTF-8", error.valid_up_to())))?;
-    let mut found = Found::default();
     let mut cursor = Cursor::new(text);
-    read(&mut cursor, create, needs, &mut found)
-        .and_then(|()| Ok(cursor.end()?))
-        .map_err(|refusal| refuse(refusal, text))?;
-    finish(found, text, create)
+    read(&mut cursor).and_then(|()| Ok(cursor.end()?)).map_err(|refusal| refuse(refusal, text))?;
+    Ok(text)
 }
 
 fn not_json(why: &str) -> ApiError {
@@ -79,12 +86,7 @@ struct Found<'a> {
 
 fn finish<'a>(found: Found<'a>, body: &'a str, create: Create) -> Result<Request<'a>, ApiError> {
     let Found { model, mut request, has_messages } = found;
-    let missing = || ApiError::invalid("You must provide a `model` parameter.").param("model");
-    let raw = model.ok_or_else(missing)?;
-    if request.model.is_empty() {
-        return Err(missing());
-    }
-    request.model_span = span(body, raw);
+    request.model_span = model_span(body, model, &request.model)?;
     if create == Create::ChatCompletion && !has_messages {
         return Err(ApiError::invalid("You must provide a `messages` parameter.").param("messages"));
     }
@@ -94,13 +96,19 @@ fn finish<'a>(found: Found<'a>, body: &'a str, create: Create) -> Result<Request
     Ok(request)
 }
 
+/// Where the model's name stands, which must be there.
+pub(crate) fn model_span(body: &str, raw: Option<&str>, name: &str) -> Result<Range<usize>, ApiError> {
+    let missing = || ApiError::invalid("You must provide a `model` parameter.").param("model");
+    raw.filter(|_| !name.is_empty()).map(|raw| span(body, raw)).ok_or_else(missing)
+}
+
 /// Where `part`, a slice of `body`, stands in it.
-fn span(body: &str, part: &str) -> Range<usize> {
+pub(crate) fn span(body: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(body.as_ptr().addr());
     start..start + part.len()
 }
 
-fn wrong<T>(param: impl Into<String>, expected: &'static str) -> Result<T, Refusal> {
+pub(crate) fn wrong<T>(param: impl Into<String>, expected: &'static str) -> Result<T, Refusal> {
     Err(Refusal::Type { param: param.into(), expected })
 }
 
@@ -117,13 +125,7 @@ fn read<'a>(cursor: &mut Cursor<'a>, create: Create, needs: Needs, found: &mut F
                 messages(cursor, needs, &mut found.request)?;
                 found.has_messages = true;
             }
-            Some("stream") => {
-                found.request.stream = match cursor.value()? {
-                    "true" => true,
-                    "false" | "null" => false,
-                    _ => return wrong("stream", "true or false"),
-                }
-            }
+            Some("stream") => found.request.stream = flag(cursor, "stream")?.unwrap_or_default(),
             Some("tools") => found.request.tools = Some(cursor.value()?),
             Some("prompt_cache_key") if cursor.peek() != Some(b'n') => {
                 let raw = string(cursor, "prompt_cache_key")?;
@@ -137,8 +139,18 @@ fn read<'a>(cursor: &mut Cursor<'a>, create: Create, needs: Needs, found: &mut F
     })
 }
 
+/// A value that must be true or false, or null.
+pub(crate) fn flag(cursor: &mut Cursor<'_>, param: &'static str) -> Result<Option<bool>, Refusal> {
+    match cursor.value()? {
+        "true" => Ok(Some(true)),
+        "false" => Ok(Some(false)),
+        "null" => Ok(None),
+        _ => wrong(param, "true or false"),
+    }
+}
+
 /// A value that must be a string. Anything else is still read to its end: malformed JSON is told before a wrong type.
-fn string<'a>(cursor: &mut Cursor<'a>, param: &'static str) -> Result<Raw<'a>, Refusal> {
+pub(crate) fn string<'a>(cursor: &mut Cursor<'a>, param: &str) -> Result<Raw<'a>, Refusal> {
     if cursor.peek() == Some(b'"') {
         return Ok(cursor.string()?);
     }
@@ -146,7 +158,7 @@ fn string<'a>(cursor: &mut Cursor<'a>, param: &'static str) -> Result<Raw<'a>, R
     wrong(param, "a string")
 }
 
-fn text_of<'a>(raw: Raw<'a>, param: &'static str) -> Result<Cow<'a, str>, Refusal> {
+pub(crate) fn text_of<'a>(raw: Raw<'a>, param: &str) -> Result<Cow<'a, str>, Refusal> {
     decode(raw).map_or_else(|| wrong(param, "a string of Unicode characters, without lone surrogates"), Ok)
 }
 
@@ -168,8 +180,9 @@ struct Message<'a> {
     content: Option<&'a str>,
 }
 
-#[derive(Default, Clone, Copy)]
-enum Role {
+/// Who speaks, as far as routing cares.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
     User,
     System,
     #[default]
@@ -184,7 +197,7 @@ fn message<'a>(cursor: &mut Cursor<'a>, index: usize) -> Result<Message<'a>, Ref
     let (mut keys, mut message) = (Keys::new(MESSAGE), Message::default());
     cursor.object(|cursor, key| {
         match keys.check(key)? {
-            Some("role") => message.role = role(cursor, index)?,
+            Some("role") => message.role = role(cursor, "messages", index)?,
             Some("content") => message.content = Some(cursor.value()?),
             _ => {
                 cursor.value()?;
@@ -195,10 +208,10 @@ fn message<'a>(cursor: &mut Cursor<'a>, index: usize) -> Result<Message<'a>, Ref
     Ok(message)
 }
 
-fn role(cursor: &mut Cursor<'_>, index: usize) -> Result<Role, Refusal> {
+pub(crate) fn role(cursor: &mut Cursor<'_>, list: &str, index: usize) -> Result<Role, Refusal> {
     if cursor.peek() != Some(b'"') {
         cursor.value()?;
-        return wrong(format!("messages[{index}].role"), "a string");
+        return wrong(format!("{list}[{index}].role"), "a string");
     }
     Ok(match decode(cursor.string()?).as_deref() {
         Some("user") => Role::User,

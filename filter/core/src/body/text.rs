@@ -33,17 +33,17 @@ impl From<Malformed> for Unreadable {
     }
 }
 
-/// Reads the JSON of a message's content.
-pub(super) fn decode(json: &str, index: usize) -> Result<Content<'_>, ApiError> {
+/// Reads the JSON of a message's content, which stands at `param`.
+pub(crate) fn decode<'a>(json: &'a str, param: &str) -> Result<Content<'a>, ApiError> {
     read(json).map_err(|why| {
         ApiError::invalid(format!("The content of the last user message cannot be read: {why}."))
-            .param(format!("messages[{index}].content"))
+            .param(param)
             .code("invalid_content")
     })
 }
 
 /// Language-agnostic: four ASCII characters, or one and a half others, make a token. JSON escapes count as written.
-pub(super) fn estimate_tokens(json: &str) -> u64 {
+pub(crate) fn estimate_tokens(json: &str) -> u64 {
     let count = |text: &str| {
         let ascii = text.bytes().filter(u8::is_ascii).count();
         let others = text.chars().count() - ascii;
