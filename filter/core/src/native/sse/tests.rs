@@ -126,6 +126,13 @@ fn a_frame_over_the_limit_is_named_however_it_is_cut() {
         let (out, _, result) = run(stream.as_bytes().chunks(size), content - 1);
         assert_eq!((out.len(), result), (0, Err(RewriteError::TooLarge { limit: content - 1 })), "{size}");
     }
+    // Nor may a frame that never ends fill the memory.
+    for chunk in ["data: 6789", "data: \r\n9x"] {
+        let (_, _, result) = run([chunk.as_bytes()], chunk.len());
+        assert_eq!(result, Ok(()), "{chunk:?}");
+        let (_, _, result) = run([chunk.as_bytes()], chunk.len() - 1);
+        assert_eq!(result, Err(RewriteError::TooLarge { limit: chunk.len() - 1 }), "{chunk:?}");
+    }
 }
 
 /// Lines as streams have them, whole and broken.
