@@ -19,7 +19,7 @@ fn wrap(id: &str) -> Result<String, IdError> {
 const OUTWARD: Outward<'static> = Outward { wrap: &wrap, model: "ours" };
 
 /// A stream as a backend sends it, `\n` for every line end.
-const STREAM: &str = "\u{feff}event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"object\":\"response\",\"model\":\"llama\",\"previous_response_id\":\"resp_0\",\"output\":[]},\"sequence_number\":0}\n\n\
+const STREAM: &str = "\u{feff}data: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"object\":\"response\",\"model\":\"llama\",\"previous_response_id\":\"resp_0\",\"output\":[]},\"sequence_number\":0}\nevent: response.created\n\n\
 : a comment\nid: 7\nretry: 10\nevent: response.output_text.delta\ndata:{\"type\":\"response.output_text.delta\",\"item_id\":\"msg_1\",\"delta\":\"h\u{e9} \u{1f600} \\\"response\\\"\",\"response_id\":\"resp_1\",\"x\": 1.0}\n\n\n\
 data: {\"type\":\"response.completed\",\ndata: \"response\":{\"output\":[{\"id\":\"msg_1\",\"model\":\"llama\"}],\"i\\u0064\":\"resp_1\"\ndata\ndata:,\"model\" :\"llama\"}}\n\n\
 database: {\"response_id\":\"x\"}\ndata: [DONE]\n\n";
