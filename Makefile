@@ -7,6 +7,7 @@ export PATH := $(PATH):$(or $(FINGERPOST_CACHE),$(HOME)/.cache/fingerpost)/venv/
 # LLM=gemma puts a real llama.cpp server with Gemma 3 270M behind one of the demo's models.
 LLM ?= fake
 CARGO ?= cargo
+FILTER := target/wasm32-wasip1/wasm/fingerpost_filter.wasm
 BUILD := $(CARGO) build --locked --release
 
 .PHONY: help setup setup-run setup-gemma build filter services run test lint bench clean
@@ -27,6 +28,7 @@ build: filter services ## Build the filter and the services
 
 filter:
 	$(CARGO) build --locked --profile wasm --target wasm32-wasip1 -p fingerpost-filter
+	@python3 scripts/trim_exports.py $(FILTER) proxy_on_done proxy_on_log
 
 services:
 	$(BUILD) --workspace --exclude fingerpost-filter --bins

@@ -8,6 +8,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use fingerpost_core::{
     config::Config,
     exchange::{CalloutError, Event, Exchange, Micros},
+    headers::Headers,
     plugin::Plugin,
 };
 use serde::de::IgnoredAny;
@@ -47,15 +48,15 @@ fn plugin() -> Plugin {
     Plugin::new(Config::from_json(config.to_string().as_bytes()).unwrap(), 0).unwrap()
 }
 
-fn headers() -> Vec<(String, Vec<u8>)> {
+fn headers() -> Headers {
     [
         (":method", "POST"),
         (":path", "/v1/chat/completions"),
         ("content-type", "application/json"),
         ("content-length", "1000"),
     ]
-    .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
-    .to_vec()
+    .into_iter()
+    .collect()
 }
 
 fn exchange(plugin: &Plugin, body: Vec<u8>) {

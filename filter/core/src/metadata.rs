@@ -1,6 +1,9 @@
-//! `routing_metadata` in a completion: spliced in before the last brace as the body passes, so that nothing is buffered but the tail.
+//! `routing_metadata` in a completion: spliced in behind the first brace as the body passes, so that nothing is held and only the
+//! first bytes are looked at.
 
 use serde::Serialize;
+
+use crate::body::Edit;
 
 /// The member's value (the seeds' names, and category, decision, endpoint).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,51 +30,80 @@ pub struct RoutingMetadata<'a> {
     pub fallback: Option<&'static str>,
 }
 
-/// Passes a JSON object through, chunk by chunk, and adds one member at its end.
+/// Adds one member to a JSON object, as its first: once the opening brace has passed, nothing more is read or held.
 #[derive(Debug)]
-pub struct Appender {
-    member: String,
-    /// What may be the end of the object: the last closing brace and the white space behind it.
-    held: Vec<u8>,
-    /// The last byte passed on that is not white space, and the first one of all.
-    last: Option<u8>,
-    first: Option<u8>,
+pub struct Member {
+    json: String,
+    seen: Seen,
 }
 
-impl Appender {
-    /// Adds `"routing_metadata": metadata`.
+/// What has passed of the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// White space at most.
+    Nothing,
+    /// The brace, with the member behind it; whether a comma must follow is not known yet.
+    Brace,
+    /// All that matters.
+    Enough,
+}
+
+impl Member {
+    /// The bytes at the start of each chunk that are to be handed in.
+    pub const PEEK: usize = 64;
+
+    /// `"routing_metadata": metadata`.
     #[must_use]
     pub fn new(metadata: &RoutingMetadata<'_>) -> Self {
         let json = serde_json::to_string(metadata).unwrap_or_else(|_| "null".to_owned());
-        Self { member: format!("\"routing_metadata\":{json}"), held: Vec::new(), last: None, first: None }
+        Self { json: format!("\"routing_metadata\":{json}"), seen: Seen::Nothing }
     }
 
-    /// Takes the next chunk and gives what can be passed on. At the end a body that is not an object comes out as it went in.
-    pub fn push(&mut self, chunk: &[u8], end: bool) -> Vec<u8> {
-        let mut out = std::mem::take(&mut self.held);
-        out.extend_from_slice(chunk);
-        let tail = out.iter().rposition(|b| !b.is_ascii_whitespace());
-        if let Some(tail) = tail.filter(|tail| out.get(*tail) == Some(&b'}')) {
-            self.held = out.split_off(tail);
-        }
-        self.note(&out);
-        if end {
-            if self.held.first() == Some(&b'}') && self.first == Some(b'{') {
-                if self.last != Some(b'{') {
-                    out.push(b',');
+    /// Whether the next chunk is to be handed in.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.seen != Seen::Enough
+    }
+
+    /// Takes the start of the next chunk and says how it changes. `cut`: there is more of the chunk than this. A body that is no
+    /// object, or hides its brace behind more white space than is looked at, stays as it is.
+    pub fn push(&mut self, start: &[u8], cut: bool) -> Option<Edit> {
+        let brace = match self.seen {
+            Seen::Enough => return None,
+            Seen::Brace => 0,
+            Seen::Nothing => match visible(start) {
+                Some(at) if start.get(at) == Some(&b'{') => at + 1,
+                // White space: the object may come with the next chunk, unless there is more of this one.
+                None if !cut => return None,
+                _ => {
+                    self.seen = Seen::Enough;
+                    return None;
                 }
-                out.extend_from_slice(self.member.as_bytes());
+            },
+        };
+        let after = start.get(brace..).unwrap_or_default();
+        let next = visible(after);
+        let mut bytes = start.get(..brace).unwrap_or_default().to_vec();
+        match (self.seen, next) {
+            (Seen::Nothing, None) if cut => {
+                self.seen = Seen::Enough;
+                return None;
             }
-            out.append(&mut self.held);
+            (Seen::Nothing, _) => bytes.extend_from_slice(self.json.as_bytes()),
+            _ => {}
         }
-        out
+        let space = next.unwrap_or(after.len());
+        bytes.extend_from_slice(after.get(..space).unwrap_or_default());
+        self.seen = if next.is_some() { Seen::Enough } else { Seen::Brace };
+        if after.get(space).is_some_and(|next| *next != b'}') {
+            bytes.push(b',');
+        }
+        Some(Edit { replaced: brace + space, bytes })
     }
+}
 
-    fn note(&mut self, passed: &[u8]) {
-        let mut visible = passed.iter().copied().filter(|b| !b.is_ascii_whitespace());
-        self.first = self.first.or_else(|| visible.next());
-        self.last = passed.iter().rev().copied().find(|b| !b.is_ascii_whitespace()).or(self.last);
-    }
+fn visible(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|b| !b.is_ascii_whitespace())
 }
 
 #[cfg(test)]
@@ -95,15 +127,24 @@ mod tests {
     };
 
     fn run<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-        let mut appender = Appender::new(&METADATA);
-        let mut out: Vec<u8> = chunks.flat_map(|chunk| appender.push(chunk, false)).collect();
-        out.extend(appender.push(b"", true));
+        let (mut member, mut out) = (Member::new(&METADATA), Vec::new());
+        for chunk in chunks {
+            let start = &chunk[..chunk.len().min(Member::PEEK)];
+            let edit = if member.is_open() { member.push(start, start.len() < chunk.len()) } else { None };
+            let edit = edit.unwrap_or(Edit { replaced: 0, bytes: Vec::new() });
+            out.extend([edit.bytes.as_slice(), &chunk[edit.replaced..]].concat());
+        }
         out
     }
 
     #[test]
     fn adds_a_member_to_an_object() {
-        for (body, before) in [("{}", json!({})), (" {\"a\": [1, {}]} \n", json!({"a": [1, {}]}))] {
+        for (body, before) in [
+            ("{}", json!({})),
+            (" { } ", json!({})),
+            (" {\"a\": [1, {}]} \n", json!({"a": [1, {}]})),
+            ("\n{\n\"b\":1}", json!({"b": 1})),
+        ] {
             let out: Value = serde_json::from_slice(&run(std::iter::once(body.as_bytes()))).unwrap();
             let mut expected = before;
             expected["routing_metadata"] = json!({ "selected_model": "m", "confidence": 0.5, "category": "math", "decision": null,
@@ -114,19 +155,26 @@ mod tests {
 
     #[test]
     fn leaves_alone_what_is_no_object() {
-        for body in ["", " ", "[1]", "[{}]", "garbage}", "{\"cut\": tr", "null"] {
+        let spaces = " ".repeat(Member::PEEK);
+        for body in
+            ["", " ", "[1]", "[{}]", "garbage}", "\"{\"", "null", &format!("{spaces}{{}}"), &format!("{{{spaces}}}")]
+        {
             assert_eq!(run(std::iter::once(body.as_bytes())), body.as_bytes(), "{body}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_chunking_gives_the_same(body in "[{} \\n\"a1,:]{0,40}", cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)) {
+        fn any_chunking_gives_the_same(body in "[ \n]{0,4}\\{[{} \n\"a1,:]{0,40}", cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)) {
             let body = body.as_bytes();
             let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).chain([0, body.len()]).collect();
             at.sort_unstable();
             let chunks = at.windows(2).filter_map(|w| body.get(*w.first()?..*w.last()?));
-            prop_assert_eq!(run(chunks), run(std::iter::once(body)));
+            let out = run(chunks);
+            prop_assert_eq!(&out, &run(std::iter::once(body)));
+            let text = String::from_utf8(out).unwrap();
+            let added = text.find("\"routing_metadata\"").unwrap();
+            prop_assert_eq!(text[..added].trim(), "{");
         }
     }
 }

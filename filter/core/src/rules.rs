@@ -21,7 +21,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use cel::{Context, Env, Program, Value};
 
-use crate::config::Limits;
+use crate::{config::Limits, headers::Headers};
 
 /// Why an expression is refused. Columns count characters from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,7 +108,7 @@ pub struct Signals<'a> {
     /// The request's own.
     pub request: &'a RequestSignals,
     /// Request headers, names in lower case; values that are not UTF-8 are replaced character by character.
-    pub headers: &'a [(String, Vec<u8>)],
+    pub headers: &'a Headers,
 }
 
 /// One compiled expression.
@@ -175,7 +175,8 @@ impl Rule {
     /// Runs it once on empty signals: type errors show without a request.
     fn try_out(&self) -> Result<(), RuleError> {
         let (verdict, request) = (Verdict::default(), RequestSignals::default());
-        let signals = Signals { verdict: Some(&verdict), request: &request, headers: &[] };
+        let headers = Headers::default();
+        let signals = Signals { verdict: Some(&verdict), request: &request, headers: &headers };
         match self.program.execute(&self.scope(&Environment::new().0, signals)) {
             // What depends on the request's content cannot be judged here.
             Ok(Value::Bool(_)) | Err(cel::ExecutionError::NoSuchKey(_) | cel::ExecutionError::IndexOutOfBounds(_)) => {
@@ -206,8 +207,8 @@ fn value(name: &str, signals: Signals<'_>) -> Value {
         "stream" => Value::Bool(request.stream),
         "headers" => {
             let headers = signals.headers.iter();
-            let headers = headers.map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()));
-            headers.collect::<HashMap<_, _>>().into()
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            headers.map(|(name, value)| (text(name), text(value))).collect::<HashMap<_, _>>().into()
         }
         _ => Value::Null,
     }

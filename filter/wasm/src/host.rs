@@ -5,12 +5,15 @@ use std::time::UNIX_EPOCH;
 use fingerpost_core::{
     config::ClassifierCallout,
     exchange::{Callout, Micros, Reply, ResponseView},
+    headers::Headers,
 };
 use fingerpost_proto::classifier::{ANALYZE, SERVICE};
 use proxy_wasm::{
     hostcalls,
     types::{BufferType, MapType, Status},
 };
+
+use crate::abi;
 
 /// Logs a host call that failed; the stream goes on.
 pub(crate) fn tell(what: &str, result: Result<(), Status>) {
@@ -25,9 +28,15 @@ pub(crate) fn now() -> Micros {
     Micros(now.and_then(|now| u64::try_from(now.as_micros()).ok()).unwrap_or_default())
 }
 
-/// All headers of one side, in one call.
-pub(crate) fn headers(map: MapType) -> Vec<(String, Vec<u8>)> {
-    hostcalls::get_map_bytes(map).unwrap_or_default()
+/// All headers of one side, in one call, as the host serialises them.
+pub(crate) fn headers(map: MapType) -> Headers {
+    match abi::header_map(map) {
+        Ok(bytes) => Headers::from_serialized(bytes),
+        Err(status) => {
+            log::error!("Envoy would not hand over the headers: status {status}");
+            Headers::default()
+        }
+    }
 }
 
 /// Sets or removes a header.
@@ -67,7 +76,7 @@ pub(crate) fn call(classifier: &ClassifierCallout, callout: &Callout) -> Result<
 pub(crate) struct Response;
 
 impl ResponseView for Response {
-    fn headers(&self) -> Vec<(String, Vec<u8>)> {
+    fn headers(&self) -> Headers {
         headers(MapType::HttpResponseHeaders)
     }
 }

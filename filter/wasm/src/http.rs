@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use fingerpost_core::exchange::{CalloutError, Effects, Event, Exchange, Flow, Micros};
+use fingerpost_core::{
+    body::Edit,
+    exchange::{CalloutError, Effects, Event, Exchange, Flow, Micros},
+};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::{Action, BufferType, MapType},
@@ -45,7 +48,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    fn on(&mut self, side: Side, event: Event<'_>, size: usize) -> Action {
+    fn on(&mut self, side: Side, event: Event<'_>) -> Action {
         let shared = Rc::clone(&self.shared);
         let mut effects = self.exchange.on(&shared.plugin, event);
         while let Some(callout) = effects.callout.take() {
@@ -56,7 +59,7 @@ impl Stream {
                 }
                 Err(status) => {
                     log::warn!("the classifier cannot be called: {status:?}");
-                    self.carry_out(side, effects, size);
+                    self.carry_out(side, effects);
                     let outcome = Err(CalloutError::Dispatch);
                     effects = self.exchange.on(&shared.plugin, Event::CalloutResult { outcome, waited: Micros(0) });
                     // The stream was never paused: its callback still runs.
@@ -66,10 +69,10 @@ impl Stream {
                 }
             }
         }
-        self.carry_out(side, effects, size)
+        self.carry_out(side, effects)
     }
 
-    fn carry_out(&self, side: Side, effects: Effects, size: usize) -> Action {
+    fn carry_out(&self, side: Side, effects: Effects) -> Action {
         for counter in effects.count {
             if let Some(id) = self.shared.counters.get(&counter) {
                 host::tell("count", proxy_wasm::hostcalls::increment_metric(*id, 1));
@@ -85,8 +88,8 @@ impl Stream {
         for (name, value) in &effects.headers {
             host::tell("set a header", host::set_header(side.headers(), name, value.as_deref()));
         }
-        if let Some(body) = &effects.body {
-            host::tell("set the body", proxy_wasm::hostcalls::set_buffer(side.body(), 0, size, body));
+        if let Some(Edit { replaced, bytes }) = &effects.body {
+            host::tell("change the body", proxy_wasm::hostcalls::set_buffer(side.body(), 0, *replaced, bytes));
         }
         match effects.flow {
             Flow::Continue => Action::Continue,
@@ -103,15 +106,14 @@ impl Context for Stream {
     fn on_grpc_call_response(&mut self, _token: u32, status: u32, size: usize) {
         let reply = if status == 0 { host::grpc_reply(size) } else { Vec::new() };
         let outcome = if status == 0 { Ok(reply.as_slice()) } else { Err(CalloutError::Status(status)) };
-        // The whole buffered body is replaced.
         let waited = Micros(host::now().0.saturating_sub(self.asked.0));
-        self.on(Side::Request, Event::CalloutResult { outcome, waited }, usize::MAX >> 1);
+        self.on(Side::Request, Event::CalloutResult { outcome, waited });
     }
 }
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
-        self.on(Side::Request, Event::RequestHeaders { headers: host::headers(MapType::HttpRequestHeaders), end }, 0)
+        self.on(Side::Request, Event::RequestHeaders { headers: host::headers(MapType::HttpRequestHeaders), end })
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
@@ -123,22 +125,23 @@ impl HttpContext for Stream {
         } else {
             Event::RequestBodyPart { size }
         };
-        self.on(Side::Request, event, size)
+        self.on(Side::Request, event)
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        self.on(Side::Request, Event::RequestTrailers, 0)
+        self.on(Side::Request, Event::RequestTrailers)
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
-        self.on(Side::Response, Event::ResponseHeaders { response: &Response, end }, 0)
+        self.on(Side::Response, Event::ResponseHeaders { response: &Response, end })
     }
 
-    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
-        if !self.exchange.wants_response_body() {
+    fn on_http_response_body(&mut self, size: usize, _end: bool) -> Action {
+        let wanted = self.exchange.wants_response_body();
+        if wanted == 0 || size == 0 {
             return Action::Continue;
         }
-        let chunk = host::body(BufferType::HttpResponseBody, size);
-        self.on(Side::Response, Event::ResponseBody { chunk: &chunk, end }, size)
+        let chunk = host::body(BufferType::HttpResponseBody, wanted.min(size));
+        self.on(Side::Response, Event::ResponseBody { chunk: &chunk, cut: wanted < size })
     }
 }

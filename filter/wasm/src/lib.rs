@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, reason = "`proxy_wasm::main!` writes a function without documentation; nothing else is public")]
 
+mod abi;
 mod host;
 mod http;
 

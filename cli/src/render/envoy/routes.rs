@@ -2,7 +2,7 @@
 
 use fingerpost_core::{
     config::{Config, Model, RetryOn},
-    headers::{AFFINITY, SELECTED_MODEL},
+    headers::{AFFINITY, PROCESSING_TIME, SELECTED_MODEL},
 };
 use serde_json::{Map, Value, json};
 
@@ -28,12 +28,17 @@ fn model(pool: &Pool<'_>, config: &Config) -> Value {
             "headers": [{"name": SELECTED_MODEL, "string_match": {"exact": pool.model.name}}],
         },
         "request_body_buffer_limit": buffer_limit(config),
-        "response_headers_to_add": [{
-            "header": {"key": SELECTED_MODEL, "value": pool.model.name.replace('%', "%%")},
-            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-        }],
+        "response_headers_to_add": [
+            header(SELECTED_MODEL, &pool.model.name.replace('%', "%%")),
+            // The filter sets what a callout took: these headers stand before it sees the response.
+            header(PROCESSING_TIME, "0"),
+        ],
         "route": action(pool),
     })
+}
+
+fn header(key: &str, value: &str) -> Value {
+    json!({"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"})
 }
 
 fn action(pool: &Pool<'_>) -> Value {

@@ -1,6 +1,8 @@
 //! A cursor over JSON text (RFC 8259): walks what is read, skips the rest, and checks the grammar of both. It builds nothing and
 //! calls itself nowhere, so no nesting can exhaust the stack, and a skipped string costs an eighth of a step a byte.
 
+use super::block;
+
 /// JSON that is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed {
@@ -32,25 +34,6 @@ pub(crate) struct Cursor<'a> {
     at: usize,
     /// Containers that are open while a value is skipped: whether each is an object.
     open: Vec<bool>,
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// Marks, from the lowest byte on, where a quote, a backslash or a control character ends the plain run of a string. The lowest
-/// mark is exact; above it borrows may mark more (Mycroft's test for a zero byte).
-const fn stops(word: u64) -> u64 {
-    let quote = word ^ (ONES * b'"' as u64);
-    let escape = word ^ (ONES * b'\\' as u64);
-    let found = (quote.wrapping_sub(ONES) & !quote)
-        | (escape.wrapping_sub(ONES) & !escape)
-        | (word.wrapping_sub(ONES * 0x20) & !word);
-    found & HIGH
-}
-
-/// Whether a block is plain throughout; without branches, so that it compiles to SIMD.
-fn is_plain(block: &[u8; 32]) -> bool {
-    !block.iter().fold(false, |stop, b| stop | (*b < 0x20) | (*b == b'"') | (*b == b'\\'))
 }
 
 impl<'a> Cursor<'a> {
@@ -235,17 +218,14 @@ impl<'a> Cursor<'a> {
 
     /// Moves to the next quote, backslash or control character.
     fn plain(&mut self) {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let run = rest.as_chunks::<32>().0.iter().take_while(|block| is_plain(block)).count() * 32;
-        self.at += run;
-        let (words, tail) = rest.get(run..).unwrap_or_default().as_chunks::<8>();
-        for word in words {
-            let stops = stops(u64::from_le_bytes(*word));
+        let (blocks, tail) = self.text.as_bytes().get(self.at..).unwrap_or_default().as_chunks();
+        for block in blocks {
+            let stops = block::stops(block);
             if stops != 0 {
-                self.at += stops.trailing_zeros() as usize / 8;
+                self.at += stops.trailing_zeros() as usize;
                 return;
             }
-            self.at += 8;
+            self.at += block.len();
         }
         self.at += tail.iter().take_while(|b| !matches!(b, b'"' | b'\\' | 0..0x20)).count();
     }

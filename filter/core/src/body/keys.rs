@@ -35,6 +35,10 @@ impl Keys {
     }
 
     fn check_text(&mut self, key: &str) -> Result<Option<&'static str>, Ambiguous> {
+        // Folding keeps the length of ASCII keys: one of no name's length is none of ours, and most are.
+        if key.is_ascii() && self.names.iter().all(|name| name.len() != key.len()) {
+            return Ok(None);
+        }
         for (i, name) in self.names.iter().enumerate() {
             if *name == key {
                 let bit = 1 << i;

@@ -1,5 +1,6 @@
 //! Request bodies: parsed borrowed, once; changed by splicing, never by writing a tree out again.
 
+mod block;
 pub(crate) mod json;
 pub(crate) mod keys;
 pub(crate) mod scan;
@@ -73,12 +74,40 @@ pub(crate) fn count(json: &str) -> usize {
     counted.map_or(0, |()| count)
 }
 
-/// Replaces the JSON string at `span` by `text`; every other byte stays.
-pub fn splice(body: &mut Vec<u8>, span: Range<usize>, text: &str) {
-    let json = serde_json::Value::from(text).to_string();
-    if span.start <= span.end && span.end <= body.len() {
-        body.splice(span, json.into_bytes());
+/// A change at the start of a buffer: its first `replaced` bytes become `bytes`, the rest stays where it is. Envoy can do that in
+/// place, so that what stands behind a changed model name is not written back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// How many bytes go; [`Edit::ALL`] for every one.
+    pub replaced: usize,
+    /// What comes instead.
+    pub bytes: Vec<u8>,
+}
+
+impl Edit {
+    /// More than any buffer holds.
+    pub const ALL: usize = usize::MAX >> 1;
+
+    /// A whole new body.
+    #[must_use]
+    pub const fn whole(bytes: Vec<u8>) -> Self {
+        Self { replaced: Self::ALL, bytes }
     }
+
+    /// What becomes of a body of that length.
+    #[must_use]
+    pub const fn length(&self, before: usize) -> usize {
+        before.saturating_sub(self.replaced).saturating_add(self.bytes.len())
+    }
+}
+
+/// Replaces the JSON string at `span` by `text`; every other byte stays.
+#[must_use]
+pub fn splice(mut body: Vec<u8>, span: Range<usize>, text: &str) -> Edit {
+    let replaced = span.end;
+    body.truncate(span.start);
+    body.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+    Edit { replaced, bytes: body }
 }
 
 #[cfg(test)]

@@ -155,8 +155,9 @@ proptest! {
         let tail = format!(",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}],{space}\"b\":{after}}}");
         let body = format!("{head}\"auto\"{tail}");
         let request = parse(&body).unwrap();
-        let mut changed = body.clone().into_bytes();
-        splice(&mut changed, request.model_span, &name);
+        let edit = splice(body.clone().into_bytes(), request.model_span, &name);
+        let changed = [edit.bytes.as_slice(), &body.as_bytes()[edit.replaced..]].concat();
+        prop_assert_eq!(changed.len(), edit.length(body.len()));
         let changed = String::from_utf8(changed).unwrap();
         prop_assert!(changed.starts_with(&head) && changed.ends_with(&tail));
         let middle = &changed[head.len()..changed.len() - tail.len()];

@@ -13,9 +13,11 @@ mod request;
 mod response;
 
 use crate::{
+    body::Edit,
     classify::Fallback,
     error::ApiError,
-    metadata::Appender,
+    headers::Headers,
+    metadata::Member,
     plugin::Plugin,
     route::Create,
     rules::{RequestSignals, Verdict},
@@ -38,7 +40,7 @@ pub enum Event<'a> {
     /// The request's headers, pseudo-headers among them, names in lower case.
     RequestHeaders {
         /// All of them.
-        headers: Vec<(String, Vec<u8>)>,
+        headers: Headers,
         /// Whether no body follows.
         end: bool,
     },
@@ -68,12 +70,12 @@ pub enum Event<'a> {
         /// Whether no body follows.
         end: bool,
     },
-    /// A chunk of the response's body; only asked for in [`Exchange::wants_response_body`].
+    /// A chunk of the response's body; only where [`Exchange::wants_response_body`] asks for it.
     ResponseBody {
-        /// Its bytes.
+        /// Its first bytes, as many as were asked for.
         chunk: &'a [u8],
-        /// Whether it is the last.
-        end: bool,
+        /// Whether there is more of this chunk.
+        cut: bool,
     },
 }
 
@@ -89,7 +91,7 @@ pub enum CalloutError {
 /// A response's headers, fetched only where they are read: the way into the host costs more than what is done with them.
 pub trait ResponseView: std::fmt::Debug {
     /// All of them, pseudo-headers among them, names in lower case.
-    fn headers(&self) -> Vec<(String, Vec<u8>)>;
+    fn headers(&self) -> Headers;
 }
 
 /// What happens to the stream next.
@@ -111,8 +113,8 @@ pub struct Effects {
     pub headers: Vec<(&'static str, Option<Vec<u8>>)>,
     /// Further request headers to remove: those that a client may not send.
     pub remove: Vec<String>,
-    /// The whole new body, or the chunk's.
-    pub body: Option<Vec<u8>>,
+    /// How the body changes, or the chunk.
+    pub body: Option<Edit>,
     /// A call to start.
     pub callout: Option<Callout>,
     /// An answer to give instead of the backend's.
@@ -181,7 +183,7 @@ enum State {
     Buffering(Buffering),
     AwaitingSignals(Box<Awaiting>),
     Forwarded(Box<Forwarded>),
-    Streaming(Box<Appender>),
+    Streaming(Box<Member>),
     Replied,
     Done,
 }
@@ -190,7 +192,7 @@ enum State {
 #[derive(Debug)]
 struct Buffering {
     create: Create,
-    headers: Vec<(String, Vec<u8>)>,
+    headers: Headers,
 }
 
 /// A request whose verdict is awaited.
@@ -238,9 +240,9 @@ impl Exchange {
             (State::Forwarded(request), Event::ResponseHeaders { response, end }) => {
                 response::headers(plugin, &request, response, end)
             }
-            (State::Streaming(mut appender), Event::ResponseBody { chunk, end }) => {
-                let body = Some(appender.push(chunk, end));
-                let state = if end { State::Done } else { State::Streaming(appender) };
+            (State::Streaming(mut member), Event::ResponseBody { chunk, cut }) => {
+                let body = member.push(chunk, cut);
+                let state = if member.is_open() { State::Streaming(member) } else { State::Done };
                 (state, Effects { body, ..Effects::default() })
             }
             // The stream is still held: nothing may pass before the verdict.
@@ -257,10 +259,13 @@ impl Exchange {
         effects
     }
 
-    /// Whether response chunks are to be handed in. Elsewhere they pass untouched and uncopied.
+    /// How many bytes of the next response chunk are to be handed in: where none, it passes untouched and uncopied.
     #[must_use]
-    pub const fn wants_response_body(&self) -> bool {
-        matches!(self.state, State::Streaming(_))
+    pub const fn wants_response_body(&self) -> usize {
+        match self.state {
+            State::Streaming(_) => Member::PEEK,
+            _ => 0,
+        }
     }
 
     /// Whether the request's body is awaited.

@@ -10,7 +10,7 @@ use crate::{
     classify::{self, Fallback},
     config::FailurePolicy,
     error::ApiError,
-    headers as names,
+    headers::{self as names, Headers},
     plugin::{Choice, Plugin},
     route::{self, Create, Route},
     rules::{RequestSignals, Signals, Verdict},
@@ -19,9 +19,9 @@ use crate::{
 /// Headers handed to the classifier so that its work shows in the same trace.
 const CONTEXT: [&str; 3] = ["x-request-id", "traceparent", "tracestate"];
 
-pub(super) fn headers(plugin: &Plugin, headers: Vec<(String, Vec<u8>)>, end: bool) -> (State, Effects) {
-    let method = names::find(&headers, ":method").unwrap_or_default();
-    let path = names::find_str(&headers, ":path").unwrap_or_default();
+pub(super) fn headers(plugin: &Plugin, headers: Headers, end: bool) -> (State, Effects) {
+    let method = headers.find(":method").unwrap_or_default();
+    let path = headers.find_str(":path").unwrap_or_default();
     match route::recognise(method, path, &plugin.config.passthrough) {
         Route::Create(create) => match check_head(plugin, &headers, end) {
             Ok(()) => {
@@ -51,27 +51,28 @@ const fn ok(body: Vec<u8>) -> Reply {
     Reply { status: 200, headers: Vec::new(), body }
 }
 
-fn internal(headers: &[(String, Vec<u8>)]) -> Vec<String> {
-    headers.iter().filter(|(name, _)| names::is_internal(name)).map(|(name, _)| name.clone()).collect()
+fn internal(headers: &Headers) -> Vec<String> {
+    let internal = headers.iter().map(|(name, _)| name).filter(|name| names::is_internal(name));
+    internal.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
 }
 
-fn check_head(plugin: &Plugin, headers: &[(String, Vec<u8>)], end: bool) -> Result<(), ApiError> {
+fn check_head(plugin: &Plugin, headers: &Headers, end: bool) -> Result<(), ApiError> {
     if end {
         return Err(ApiError::invalid("The request has no body; send a JSON object.").code("missing_body"));
     }
-    let content_type = names::find(headers, "content-type").unwrap_or_default();
+    let content_type = headers.find("content-type").unwrap_or_default();
     if !names::is_json(content_type) {
         let given = String::from_utf8_lossy(content_type);
         let message = format!("Unsupported content type `{given}`; send `application/json`.");
         return Err(ApiError::new(415, "invalid_request_error", message).code("unsupported_media_type"));
     }
-    let encoding = names::find(headers, "content-encoding").unwrap_or_default();
+    let encoding = headers.find("content-encoding").unwrap_or_default();
     if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
         let given = String::from_utf8_lossy(encoding);
         let message = format!("Unsupported content encoding `{given}`; send the body uncompressed.");
         return Err(ApiError::new(415, "invalid_request_error", message).code("unsupported_content_encoding"));
     }
-    let length = names::find_str(headers, "content-length").and_then(|length| length.parse::<usize>().ok());
+    let length = headers.find_str("content-length").and_then(|length| length.parse::<usize>().ok());
     check_size(plugin, length.unwrap_or_default())
 }
 
@@ -138,7 +139,7 @@ fn unknown_model(name: &str) -> ApiError {
 
 fn key(plugin: &Plugin, head: &Buffering, request: &Request<'_>) -> Key {
     let session = plugin.config.affinity.session_header.as_deref();
-    let session = session.and_then(|name| names::find(&head.headers, name)).filter(|value| !value.is_empty());
+    let session = session.and_then(|name| head.headers.find(name)).filter(|value| !value.is_empty());
     if let Some(key) = request.prompt_cache_key.as_deref().filter(|key| !key.is_empty()) {
         Key::new(Source::PromptCacheKey(key))
     } else if let Some(value) = session {
@@ -166,8 +167,7 @@ fn ask(plugin: &Plugin, mut awaiting: Awaiting) -> (State, Effects) {
         return go_on(plugin, awaiting, routed);
     }
     let headers = &awaiting.head.headers;
-    let metadata =
-        CONTEXT.iter().filter_map(|name| names::find(headers, name).map(|value| (*name, value.to_vec()))).collect();
+    let metadata = CONTEXT.iter().filter_map(|name| headers.find(name).map(|value| (*name, value.to_vec()))).collect();
     // The text is needed again only where a rule reads it.
     let signals = &mut awaiting.parsed.signals;
     let text = if plugin.needs_text { signals.text.clone() } else { std::mem::take(&mut signals.text) };
@@ -250,24 +250,25 @@ struct Outgoing {
 
 /// Writes the request that the backend gets.
 fn forward(plugin: &Plugin, head: &Buffering, outgoing: Outgoing, routed: Routed) -> (State, Effects) {
-    let Outgoing { mut body, span, stream, placement } = outgoing;
+    let Outgoing { body, span, stream, placement } = outgoing;
     let mut effects = Effects::default();
     let Some((backend, placement)) = plugin.backend(routed.backend).zip(placement) else {
         return refuse(&ApiError::new(500, "server_error", "The chosen model is not configured."));
     };
     if body.get(span.clone()).is_none_or(|json| !is_string(json, &backend.upstream_name)) {
-        body::splice(&mut body, span, &backend.upstream_name);
-        if names::find(&head.headers, "content-length").is_some() {
-            effects.headers.push(("content-length", Some(body.len().to_string().into_bytes())));
+        let before = body.len();
+        let edit = body::splice(body, span, &backend.upstream_name);
+        if head.headers.find("content-length").is_some() {
+            effects.headers.push(("content-length", Some(edit.length(before).to_string().into_bytes())));
         }
-        effects.body = Some(body);
+        effects.body = Some(edit);
     }
     let annotate = plugin.config.routing_metadata && head.create == Create::ChatCompletion && !stream;
     address(&mut effects, backend, &placement, &head.headers);
     if let Some(verdict) = &routed.verdict {
         effects.headers.push((names::CONFIDENCE, Some(format!("{:.3}", verdict.confidence).into_bytes())));
     }
-    if annotate && names::find(&head.headers, "accept-encoding").is_some() {
+    if annotate && head.headers.find("accept-encoding").is_some() {
         effects.headers.push(("accept-encoding", Some(b"identity".to_vec())));
     }
     effects.count.extend(routed.fallback.map(Counter::Fallback));
@@ -284,7 +285,7 @@ fn address(
     effects: &mut Effects,
     backend: &crate::plugin::Backend,
     placement: &crate::plugin::Placement,
-    headers: &[(String, Vec<u8>)],
+    headers: &Headers,
 ) {
     let mut set = |name, value: &str| effects.headers.push((name, Some(value.as_bytes().to_vec())));
     set(names::SELECTED_MODEL, &backend.name);
@@ -294,7 +295,7 @@ fn address(
     if let Some(hash) = &placement.hash {
         set(names::AFFINITY, hash);
     }
-    if !backend.passes_authorization && names::find(headers, "authorization").is_some() {
+    if !backend.passes_authorization && headers.find("authorization").is_some() {
         effects.headers.push(("authorization", None));
     }
 }
@@ -306,14 +307,14 @@ fn is_string(json: &[u8], text: &str) -> bool {
 }
 
 /// A path that the configuration opens: it goes to its model's backend unread.
-fn pass(plugin: &Plugin, headers: &[(String, Vec<u8>)], index: usize) -> (State, Effects) {
+fn pass(plugin: &Plugin, headers: &Headers, index: usize) -> (State, Effects) {
     let open = plugin.config.passthrough.get(index);
     let backend = open.and_then(|open| plugin.find(&open.model));
     let mut effects = Effects { remove: internal(headers), ..Effects::default() };
     let Some((index, backend)) = backend.and_then(|index| Some((index, plugin.backend(index)?))) else {
         return refuse(&ApiError::new(500, "server_error", "The model of this path is not configured."));
     };
-    let session = plugin.config.affinity.session_header.as_deref().and_then(|name| names::find(headers, name));
+    let session = plugin.config.affinity.session_header.as_deref().and_then(|name| headers.find(name));
     let placement = backend.place(|| Key::new(Source::Session(session.unwrap_or_default())));
     address(&mut effects, backend, &placement, headers);
     let forwarded = Forwarded {

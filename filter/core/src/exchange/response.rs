@@ -2,8 +2,8 @@
 
 use super::{Effects, Forwarded, ResponseView, State};
 use crate::{
-    headers as names,
-    metadata::{Appender, RoutingMetadata},
+    headers::{self as names, Headers},
+    metadata::{Member, RoutingMetadata},
     plugin::Plugin,
 };
 
@@ -16,7 +16,10 @@ pub(super) fn headers(
     let mut effects = Effects::default();
     let Some(backend) = plugin.backend(request.backend) else { return (State::Done, effects) };
     let mut set = |name, value: String| effects.headers.push((name, Some(value.into_bytes())));
-    set(names::PROCESSING_TIME, request.processing_ms.to_string());
+    // The route says 0: what needs no call out is not worth one into the host.
+    if request.processing_ms > 0 {
+        set(names::PROCESSING_TIME, request.processing_ms.to_string());
+    }
     if let Some(ms) = request.classification_ms {
         set(names::CLASSIFICATION_TIME, ms.to_string());
     }
@@ -32,7 +35,7 @@ pub(super) fn headers(
     }
     effects.headers.push(("content-length", None));
     // Envoy names the endpoint of the try that answered; the chosen one may have failed.
-    let served = names::find_str(&headers, names::DESTINATION);
+    let served = headers.find_str(names::DESTINATION);
     let metadata = RoutingMetadata {
         selected_model: &backend.name,
         confidence: request.verdict.as_ref().map(|v| (f64::from(v.confidence) * 1_000.0).round() / 1_000.0),
@@ -44,12 +47,12 @@ pub(super) fn headers(
         cache_hit: false,
         fallback: request.fallback.map(|reason| reason.name()),
     };
-    (State::Streaming(Box::new(Appender::new(&metadata))), effects)
+    (State::Streaming(Box::new(Member::new(&metadata))), effects)
 }
 
 /// Whether the answer is a completion that a member can be added to.
-fn is_plain_json(headers: &[(String, Vec<u8>)]) -> bool {
-    let header = |name| names::find(headers, name).unwrap_or_default();
+fn is_plain_json(headers: &Headers) -> bool {
+    let header = |name| headers.find(name).unwrap_or_default();
     header(":status") == b"200"
         && names::is_json(header("content-type"))
         && matches!(header("content-encoding"), b"" | b"identity")

@@ -26,7 +26,7 @@ fn matches(source: &str) -> Result<bool, String> {
         tools: 2,
         stream: true,
     };
-    let headers = [("x-team".to_owned(), b"red".to_vec())];
+    let headers = Headers::from_iter([("x-team", "red")]);
     let signals = Signals { verdict: Some(&verdict), request: &request, headers: &headers };
     compile(source).unwrap().matches(&Environment::new(), signals)
 }
@@ -54,7 +54,7 @@ fn a_rule_that_fails_does_not_match() {
 #[test]
 fn without_a_verdict_rules_that_need_one_do_not_match() {
     let request = RequestSignals { messages: 1, ..RequestSignals::default() };
-    let signals = Signals { verdict: None, request: &request, headers: &[] };
+    let signals = Signals { verdict: None, request: &request, headers: &Headers::default() };
     let environment = Environment::new();
     for (source, expected) in [("confidence < 0.5", false), ("messages == 1", true), (r#"category != "law""#, false)] {
         assert_eq!(compile(source).unwrap().matches(&environment, signals), Ok(expected), "{source}");
