@@ -10,5 +10,6 @@ pub mod exchange;
 pub mod headers;
 pub mod metadata;
 pub mod plugin;
+pub mod responses;
 pub mod route;
 pub mod rules;
