@@ -33,6 +33,8 @@ pub(super) struct Said {
     reasoning_content: Option<Box<RawValue>>,
     reasoning: Option<Box<RawValue>>,
     pub tool_calls: Option<Vec<ToolCall>>,
+    function_call: Option<Box<RawValue>>,
+    audio: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -205,6 +207,12 @@ impl Token {
 }
 
 impl Said {
+    /// What is said in a form that was not asked for and that a Response has no place for here.
+    pub(super) fn unasked(&self) -> Option<&'static str> {
+        let forms = [(&self.function_call, "a `function_call`"), (&self.audio, "`audio`")];
+        forms.into_iter().find(|(json, _)| json.is_some()).map(|(_, name)| name)
+    }
+
     /// The text, if any. Parts that are text are joined; `Err` names the type of a part that is not.
     pub(super) fn content(&self) -> Result<Option<String>, String> {
         #[derive(Deserialize)]

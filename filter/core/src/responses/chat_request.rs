@@ -8,7 +8,7 @@ use super::{
     item::Item,
     json,
     messages::{self, Dialect, Message},
-    request::Format,
+    params::Format,
     tools::ChatTool,
 };
 use crate::error::ApiError;

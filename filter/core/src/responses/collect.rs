@@ -108,6 +108,9 @@ impl Collector {
     }
 
     fn said(&mut self, said: &Said, choice: &Choice) -> Result<(), Broken> {
+        if let Some(form) = said.unasked() {
+            return Err(Broken::new(format!("The backend's answer has {form}, which it was not asked for.")));
+        }
         if let Some(reasoning) = said.reasoning() {
             self.assembler.reasoning(&reasoning);
         }

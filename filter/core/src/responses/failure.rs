@@ -34,6 +34,16 @@ pub fn no_tool_call(call_id: &str) -> ApiError {
     ApiError::invalid(format!("No tool call found for function call output with call_id {call_id}.")).param("input")
 }
 
+/// A function call that nothing answers: a model cannot go on from it.
+pub(super) fn no_tool_output(call_id: &str) -> ApiError {
+    ApiError::invalid(format!("No tool output found for function call {call_id}.")).param("input")
+}
+
+/// A second answer to one function call.
+pub(super) fn second_tool_output(call_id: &str) -> ApiError {
+    ApiError::invalid(format!("More than one tool output found for function call {call_id}.")).param("input")
+}
+
 pub(super) fn missing(param: &str) -> ApiError {
     ApiError::invalid(format!("Missing required parameter: '{param}'.")).param(param).code("missing_required_parameter")
 }

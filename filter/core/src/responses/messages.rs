@@ -1,11 +1,12 @@
 //! Items become chat messages. What one answer of a model gave as several items (reasoning, text, calls) is one assistant
-//! message again; everything else stays in its order.
+//! message again. Chat backends want the outputs of its calls right behind it, one for each, so that is where they are put,
+//! wherever the client wrote them; everything else stays in its order.
 //!
 //! Reasoning: chat backends disagree on whether they take it back. Where the model's options say so it is sent as
 //! `reasoning_content` of its assistant message, and only for the turn that is still going on (after the last user message),
 //! which is where tool loops need it. Else it is kept in the conversation and not sent.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, VecDeque};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -101,21 +102,41 @@ pub(super) fn build<'a>(
     dialect: Dialect,
 ) -> Result<Vec<Message<'a>>, ApiError> {
     let last_user = items.iter().rposition(|item| matches!(item.kind, Kind::Message { role: Role::User, .. }));
-    let mut builder = Builder { messages: Vec::new(), assistant: Assistant::default(), calls: HashSet::new(), dialect };
+    let mut builder = Builder {
+        messages: Vec::new(),
+        assistant: Assistant::default(),
+        outputs: outputs(items),
+        calls: HashMap::new(),
+        dialect,
+    };
     if let Some(text) = instructions.filter(|text| !text.is_empty()) {
         builder.messages.push(Message::new("system", Some(Content::Text(text))));
     }
     for (i, item) in items.iter().enumerate() {
-        builder.item(item, last_user.is_none_or(|last| i > last))?;
+        builder.item(item, i, last_user.is_none_or(|last| i > last))?;
     }
-    builder.flush();
+    builder.flush()?;
     Ok(builder.messages)
+}
+
+/// The outputs by call id, each with its place, in order: ids may come again in a later turn.
+fn outputs<'a>(items: &[&'a Item]) -> HashMap<&'a str, VecDeque<(usize, &'a Output)>> {
+    let mut outputs: HashMap<&str, VecDeque<(usize, &Output)>> = HashMap::new();
+    for (i, item) in items.iter().enumerate() {
+        if let Kind::CallOutput { call_id, output } = &item.kind {
+            outputs.entry(call_id).or_default().push_back((i, output));
+        }
+    }
+    outputs
 }
 
 struct Builder<'a> {
     messages: Vec<Message<'a>>,
     assistant: Assistant<'a>,
-    calls: HashSet<&'a str>,
+    /// Outputs that no call has taken yet.
+    outputs: HashMap<&'a str, VecDeque<(usize, &'a Output)>>,
+    /// Calls seen, and where each last was.
+    calls: HashMap<&'a str, usize>,
     dialect: Dialect,
 }
 
@@ -128,16 +149,16 @@ struct Assistant<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn item(&mut self, item: &'a Item, current: bool) -> Result<(), ApiError> {
+    fn item(&mut self, item: &'a Item, place: usize, current: bool) -> Result<(), ApiError> {
         match &item.kind {
-            Kind::Message { role: Role::Assistant, content } => self.assistant(content),
+            Kind::Message { role: Role::Assistant, content } => self.assistant(content)?,
             Kind::Message { role, content } => {
-                self.flush();
+                self.flush()?;
                 self.messages.push(Message::new(self.role(*role), Some(parts(content.iter()))));
             }
-            Kind::Call(call) => self.call(call),
-            Kind::CallOutput { call_id, output } => self.output(call_id, output)?,
-            Kind::Reasoning(text) => self.reasoning(text, current),
+            Kind::Call(call) => self.call(call, place),
+            Kind::CallOutput { call_id, .. } => self.output(call_id, place)?,
+            Kind::Reasoning(text) => self.reasoning(text, current)?,
             Kind::Reference => return Err(failure::item_not_found(item.id.as_deref().unwrap_or_default())),
             Kind::Other(kind) => {
                 let what = format!("An item of type `{}` in the conversation", failure::excerpt(kind));
@@ -156,50 +177,55 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Text after calls that still wait for their outputs joins their message: nothing may stand between calls and outputs.
-    fn assistant(&mut self, content: &'a [Part]) {
+    /// Text behind calls that still wait for their outputs joins their message.
+    fn assistant(&mut self, content: &'a [Part]) -> Result<(), ApiError> {
         if self.assistant.parts.is_some() && self.assistant.calls.is_empty() {
-            self.flush();
+            self.flush()?;
         }
         self.assistant.parts.get_or_insert_default().extend(content);
+        Ok(())
     }
 
-    fn call(&mut self, call: &'a Call) {
-        self.calls.insert(&call.call_id);
+    fn call(&mut self, call: &'a Call, place: usize) {
+        self.calls.insert(&call.call_id, place);
         let function = Function { name: &call.name, arguments: &call.arguments };
         self.assistant.calls.push(ToolCall { id: &call.call_id, kind: "function", function });
     }
 
-    fn output(&mut self, call_id: &'a str, output: &'a Output) -> Result<(), ApiError> {
-        if !self.calls.contains(call_id) {
-            return Err(failure::no_tool_call(&failure::excerpt(call_id)));
-        }
-        self.flush();
-        let content = match output {
-            Output::Text(text) => Content::Text(text),
-            Output::Parts(list) => parts(list.iter()),
+    /// An output ends the message of its call, which takes it.
+    fn output(&mut self, call_id: &'a str, place: usize) -> Result<(), ApiError> {
+        let is_open = |builder: &Self| {
+            builder.outputs.get(call_id).is_some_and(|open| open.binary_search_by_key(&place, |(at, _)| *at).is_ok())
         };
-        self.messages.push(Message { tool_call_id: Some(call_id), ..Message::new("tool", Some(content)) });
-        Ok(())
+        if is_open(self) && self.calls.contains_key(call_id) {
+            self.flush()?;
+        }
+        match (is_open(self), self.calls.contains_key(call_id)) {
+            (false, _) => Ok(()),
+            (true, true) => Err(failure::second_tool_output(&failure::excerpt(call_id))),
+            (true, false) => Err(failure::no_tool_call(&failure::excerpt(call_id))),
+        }
     }
 
-    fn reasoning(&mut self, text: &str, current: bool) {
+    fn reasoning(&mut self, text: &str, current: bool) -> Result<(), ApiError> {
         if !(self.dialect.reasoning && current) {
-            return;
+            return Ok(());
         }
         if self.assistant.parts.is_some() && self.assistant.calls.is_empty() {
-            self.flush();
+            self.flush()?;
         }
         if !self.assistant.reasoning.is_empty() {
             self.assistant.reasoning.push('\n');
         }
         self.assistant.reasoning.push_str(text);
+        Ok(())
     }
 
-    fn flush(&mut self) {
+    /// Ends the assistant message, and puts the outputs of its calls behind it.
+    fn flush(&mut self) -> Result<(), ApiError> {
         let Assistant { reasoning, parts: content, calls } = std::mem::take(&mut self.assistant);
         if reasoning.is_empty() && content.is_none() && calls.is_empty() {
-            return;
+            return Ok(());
         }
         let content = content.unwrap_or_default();
         let refusals = content.iter().filter_map(|part| match &part.kind {
@@ -210,7 +236,24 @@ impl<'a> Builder<'a> {
         let said = content.iter().copied().filter(|part| !matches!(part.kind, PartKind::Refusal(_)));
         let said = if content.is_empty() && !calls.is_empty() { None } else { Some(parts(said)) };
         let message = Message::new("assistant", said);
+        let ids: Vec<&str> = calls.iter().map(|call| call.id).collect();
         self.messages.push(Message { reasoning_content: reasoning, refusal, tool_calls: calls, ..message });
+        ids.into_iter().try_for_each(|id| self.answer(id))
+    }
+
+    /// The output of a call that has just been told.
+    fn answer(&mut self, call_id: &'a str) -> Result<(), ApiError> {
+        let place = self.calls.get(call_id).copied().unwrap_or_default();
+        let open = self.outputs.get_mut(call_id);
+        let (_, output) = open
+            .and_then(|open| open.pop_front_if(|(output, _)| *output > place))
+            .ok_or_else(|| failure::no_tool_output(&failure::excerpt(call_id)))?;
+        let content = match output {
+            Output::Text(text) => Content::Text(text),
+            Output::Parts(list) => parts(list.iter()),
+        };
+        self.messages.push(Message { tool_call_id: Some(call_id), ..Message::new("tool", Some(content)) });
+        Ok(())
     }
 }
 

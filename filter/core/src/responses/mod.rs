@@ -17,6 +17,7 @@ mod item;
 mod json;
 mod messages;
 mod minted;
+mod params;
 pub mod replay;
 pub mod request;
 pub mod response;

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{CreateRequest, Turn, chat::Usage, json, request::Params, tools::Tool};
+use super::{CreateRequest, Turn, chat::Usage, json, params::Params, tools::Tool};
 
 /// What of a Response does not change while it is made.
 #[derive(Debug, Clone)]

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::chat_request::{DeveloperRole, MaxTokensField, Options, ReasoningHistory, translate};
@@ -182,6 +183,58 @@ fn an_output_needs_its_call() {
     let error = send(&body, &loop_history(), OPTIONS).unwrap_err();
     assert_eq!((error.status, error.param.as_deref()), (400, Some("input")));
     assert_eq!(error.message, "No tool call found for function call output with call_id c9.");
+}
+
+#[test]
+fn outputs_stand_behind_their_calls_wherever_they_were_written() {
+    let call = |id: &str| json!({"type": "function_call", "call_id": id, "name": "f", "arguments": "{}"});
+    let output = |id: &str, text: &str| json!({"type": "function_call_output", "call_id": id, "output": text});
+    let user = json!({"role": "user", "content": "u"});
+    let sent = |items: &[&Value]| {
+        let sent = messages(json!(items), &[]);
+        let of = |message: &Value| {
+            let calls = message["tool_calls"].as_array().map_or(0, Vec::len);
+            format!("{}{}{}", message["role"].as_str().unwrap(), message["content"].as_str().unwrap_or_default(), calls)
+        };
+        sent.as_array().unwrap().iter().map(of).collect::<Vec<_>>().join(" ")
+    };
+    let (a, b) = (call("a"), call("b"));
+    let (x, y, z) = (output("a", "x"), output("b", "y"), output("a", "z"));
+    assert_eq!(sent(&[&a, &b, &y, &x, &user]), "assistant2 toolx0 tooly0 useru0");
+    assert_eq!(sent(&[&a, &x, &b, &y]), "assistant1 toolx0 assistant1 tooly0");
+    assert_eq!(sent(&[&a, &user, &x, &user]), "assistant1 toolx0 useru0 useru0");
+    assert_eq!(sent(&[&a, &x, &user, &a, &z]), "assistant1 toolx0 useru0 assistant1 toolz0");
+    let refused = |items: &[&Value]| send(&json!({"model": "m", "input": items}), &[], OPTIONS).unwrap_err().message;
+    assert_eq!(refused(&[&a, &b, &x]), "No tool output found for function call b.");
+    assert_eq!(refused(&[&a, &user]), "No tool output found for function call a.");
+    assert_eq!(refused(&[&x, &a]), "No tool call found for function call output with call_id a.");
+    assert_eq!(refused(&[&a, &x, &z]), "More than one tool output found for function call a.");
+}
+
+proptest! {
+    /// A tool loop of any shape: the parallel calls of a round are one message, and every output follows its call.
+    #[test]
+    fn tool_loops_round_trip(rounds in prop::collection::vec((any::<bool>(), 1_usize..5, any::<u64>()), 1..6)) {
+        let mut items = vec![json!({"role": "user", "content": "go"})];
+        let mut expected = items.clone();
+        for (round, (text, count, order)) in rounds.iter().enumerate() {
+            if *text {
+                items.push(json!({"role": "assistant", "content": format!("round {round}")}));
+            }
+            let ids: Vec<String> = (0..*count).map(|i| format!("c{round}_{i}")).collect();
+            let calls: Vec<Value> = ids.iter().map(|id| json!({"id": id, "type": "function",
+                "function": {"name": "f", "arguments": format!("{{\"id\":\"{id}\"}}")}})).collect();
+            items.extend(ids.iter().map(|id| json!({"type": "function_call", "call_id": id, "name": "f",
+                "arguments": format!("{{\"id\":\"{id}\"}}")})));
+            let mut answered: Vec<&String> = ids.iter().collect();
+            answered.rotate_left(usize::try_from(order % *count as u64).unwrap());
+            items.extend(answered.iter().map(|id| json!({"type": "function_call_output", "call_id": id, "output": id})));
+            let said = text.then(|| format!("round {round}"));
+            expected.push(json!({"role": "assistant", "content": said, "tool_calls": calls}));
+            expected.extend(ids.iter().map(|id| json!({"role": "tool", "content": id, "tool_call_id": id})));
+        }
+        prop_assert_eq!(messages(Value::from(items), &[]), Value::from(expected));
+    }
 }
 
 #[test]

@@ -129,6 +129,7 @@ fn what_is_no_completion_is_no_answer() {
         json!({"error": {"message": "overloaded"}}),
         json!({"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": [{"type": "audio"}]}}]}),
         json!({"choices": [{"index": 0, "finish_reason": "stop", "message": {"tool_calls": [{"type": "custom", "id": "c"}]}}]}),
+        json!({"choices": [{"index": 0, "finish_reason": "stop", "message": {"function_call": {"name": "f"}}}]}),
         json!({"choices": [{"index": 1, "finish_reason": "stop", "message": {"content": "b"}}]}),
     ] {
         assert!(answer(PLAIN, &body).is_err(), "{body}");
