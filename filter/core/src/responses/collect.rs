@@ -115,8 +115,11 @@ impl Collector {
             self.assembler.reasoning(&reasoning);
         }
         let content = said.content().map_err(|what| Broken::new(format!("The backend's answer has {what}.")))?;
-        let logprobs = if self.template.logprobs() { choice.logprobs() } else { Vec::new() };
-        self.assembler.text(content.as_deref().unwrap_or_default(), logprobs);
+        if let Some(text) = content {
+            // A token whose text is still to come has probabilities already. Those of reasoning or of calls have no place here.
+            let logprobs = if self.template.logprobs() { choice.logprobs() } else { Vec::new() };
+            self.assembler.text(&text, logprobs);
+        }
         if let Some(refusal) = &said.refusal {
             self.assembler.refusal(refusal);
         }

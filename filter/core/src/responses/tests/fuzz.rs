@@ -8,6 +8,8 @@ use super::super::{
     CreateRequest,
     chat_request::{DeveloperRole, MaxTokensField, Options, ReasoningHistory, translate},
     input::{KeepInstructions, input_items},
+    replay::replay,
+    response::{Received, from_chat},
     stream::StreamTranslator,
 };
 use super::{minted, turn};
@@ -69,6 +71,27 @@ fn seed() -> Value {
         "reasoning": {"effort": "low"}, "include": ["message.output_text.logprobs"], "top_logprobs": 1, "top_p": 0.5,
         "max_output_tokens": 16, "stream_options": {"include_obfuscation": false}, "conversation": {"id": "c"},
     })
+}
+
+/// A chunk of a chat stream, or a whole completion, that has something of everything.
+fn chat(key: &str) -> Value {
+    json!({
+        "id": "chatcmpl-1", "object": "chat.completion", "service_tier": "default",
+        "choices": [{"index": 0, "finish_reason": "stop", key: {
+            "role": "assistant", "content": "x", "refusal": "n", "reasoning_content": "r", "reasoning": "r",
+            "tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+            "logprobs": {"content": [{"token": "x", "logprob": -1.5, "bytes": [120], "top_logprobs": []}]}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2,
+            "prompt_tokens_details": {"cached_tokens": 1}, "completion_tokens_details": {"reasoning_tokens": 1}},
+    })
+}
+
+fn change(value: &mut Value, changes: Vec<(prop::sample::Index, Value)>) {
+    for (place, new) in changes {
+        let mut found = Vec::new();
+        places(value, "", &mut found);
+        *value.pointer_mut(&found[place.index(found.len())]).unwrap() = new;
+    }
 }
 
 /// Every place in a value, as a pointer.
@@ -133,11 +156,7 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), json_value()), 1..4),
     ) {
         let mut body = seed();
-        for (place, value) in changes {
-            let mut found = Vec::new();
-            places(&body, "", &mut found);
-            *body.pointer_mut(&found[place.index(found.len())]).unwrap() = value;
-        }
+        change(&mut body, changes);
         check(body.to_string().as_bytes());
         check(serde_json::to_string_pretty(&body).unwrap().as_bytes());
     }
@@ -150,5 +169,23 @@ proptest! {
             body[place] = byte;
         }
         check(&body);
+    }
+
+    /// A backend may answer anything: a plain answer is taken or refused, a stream always ends, and what it says adds up.
+    #[test]
+    fn any_answer(changes in prop::collection::vec((any::<prop::sample::Index>(), json_value()), 0..4)) {
+        let request = super::parse(&seed().to_string());
+        let mut whole = chat("message");
+        change(&mut whole, changes.clone());
+        let whole = whole.to_string();
+        if let Ok(answer) = from_chat(&request, turn(), Received { body: whole.as_bytes(), at: 1 }) {
+            super::check_stream(&replay(&answer.response, None).unwrap());
+        }
+        let mut chunk = chat("delta");
+        change(&mut chunk, changes);
+        let mut translator = StreamTranslator::new(&request, turn());
+        let mut frames = translator.push(format!("data: {chunk}\n\n").as_bytes());
+        frames.extend(translator.finish(1).frames());
+        super::check_stream(&frames);
     }
 }

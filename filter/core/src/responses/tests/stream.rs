@@ -182,12 +182,14 @@ fn log_probabilities_travel_with_their_text() {
             json!({"content": [{"token": token, "logprob": -0.5, "bytes": token.as_bytes(), "top_logprobs": []}]});
         chunk
     };
-    let chunks = [with("", "\u{fffd}"), with("🦀", "x"), chunk(json!({}), json!("stop"))];
+    let mut thought = with("", "hm");
+    thought["choices"][0]["delta"] = json!({"reasoning_content": "hm"});
+    let chunks = [thought, with("", "\u{fffd}"), with("🦀", "x"), chunk(json!({}), json!("stop"))];
     let (out, _) = translate(LOGPROBS, &[frames(&chunks).as_bytes()]);
     let last = check_stream(&out);
-    assert_eq!(last["output"][0]["content"][0]["logprobs"].as_array().unwrap().len(), 2);
+    assert_eq!(last["output"][1]["content"][0]["logprobs"].as_array().unwrap().len(), 2);
     let (out, _) = translate(STREAMED, &[frames(&chunks).as_bytes()]);
-    assert_eq!(check_stream(&out)["output"][0]["content"][0]["logprobs"], json!([]));
+    assert_eq!(check_stream(&out)["output"][1]["content"][0]["logprobs"], json!([]));
 }
 
 #[test]
