@@ -45,7 +45,7 @@ enum Building {
 
 #[derive(Debug)]
 enum Said {
-    Text { text: String, logprobs: Vec<Box<RawValue>> },
+    Text { text: String, annotations: Vec<Box<RawValue>>, logprobs: Vec<Box<RawValue>> },
     Refusal(String),
 }
 
@@ -75,7 +75,7 @@ enum ItemJson<'a> {
 #[serde(tag = "type")]
 enum PartJson<'a> {
     #[serde(rename = "output_text")]
-    Text { text: &'a str, annotations: [(); 0], logprobs: &'a [Box<RawValue>] },
+    Text { text: &'a str, annotations: &'a [Box<RawValue>], logprobs: &'a [Box<RawValue>] },
     #[serde(rename = "refusal")]
     Refusal { refusal: &'a str },
     #[serde(rename = "reasoning_text")]
@@ -83,9 +83,13 @@ enum PartJson<'a> {
 }
 
 impl Said {
+    const fn text() -> Self {
+        Self::Text { text: String::new(), annotations: Vec::new(), logprobs: Vec::new() }
+    }
+
     fn json(&self) -> PartJson<'_> {
         match self {
-            Self::Text { text, logprobs } => PartJson::Text { text, annotations: [], logprobs },
+            Self::Text { text, annotations, logprobs } => PartJson::Text { text, annotations, logprobs },
             Self::Refusal(refusal) => PartJson::Refusal { refusal },
         }
     }
@@ -145,14 +149,31 @@ impl Assembler {
             return;
         }
         let index = self.message();
-        let part = self.part(index, || Said::Text { text: String::new(), logprobs: Vec::new() });
+        let part = self.part(index, Said::text);
         let fresh = std::mem::take(&mut self.logprobs);
         let Some(Slot { id, building: Building::Message(parts), .. }) = self.items.get_mut(index) else { return };
-        let Some(Said::Text { text, logprobs }) = parts.get_mut(part) else { return };
+        let Some(Said::Text { text, logprobs, .. }) = parts.get_mut(part) else { return };
         text.push_str(delta);
         logprobs.extend(fresh.iter().cloned());
         let at = Place { item_id: id, output_index: index, content_index: part };
         self.emitter.emit(Event::Delta { of: PartType::Text, at, delta, logprobs: Some(&fresh) });
+    }
+
+    /// Annotations of the text that is being said.
+    pub(super) fn annotate(&mut self, fresh: Vec<Box<RawValue>>) {
+        if fresh.is_empty() {
+            return;
+        }
+        let index = self.message();
+        let part = self.part(index, Said::text);
+        let Some(Slot { id, building: Building::Message(parts), .. }) = self.items.get_mut(index) else { return };
+        let Some(Said::Text { annotations, .. }) = parts.get_mut(part) else { return };
+        let at = Place { item_id: id, output_index: index, content_index: part };
+        for annotation in fresh {
+            let annotation_index = annotations.len();
+            self.emitter.emit(Event::Annotation { at, annotation_index, annotation: &annotation });
+            annotations.push(annotation);
+        }
     }
 
     pub(super) fn refusal(&mut self, delta: &str) {
@@ -171,7 +192,7 @@ impl Assembler {
     /// A message without a word: a model that said nothing still took its turn.
     pub(super) fn silence(&mut self) {
         let index = self.message();
-        self.part(index, || Said::Text { text: String::new(), logprobs: Vec::new() });
+        self.part(index, Said::text);
     }
 
     /// A piece of a function call.
@@ -294,7 +315,7 @@ impl Assembler {
         let at = Place { item_id: &slot.id, output_index: index, content_index: part };
         let (event, json) = match &slot.building {
             Building::Message(parts) => match parts.get(part) {
-                Some(said @ Said::Text { text, logprobs }) => {
+                Some(said @ Said::Text { text, logprobs, .. }) => {
                     (Event::TextDone { of: PartType::Text, at, text, logprobs: Some(logprobs) }, said.json())
                 }
                 Some(said @ Said::Refusal(refusal)) => (Event::RefusalDone { at, refusal }, said.json()),

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::json;
+use super::json::{self, Object};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Completion {
@@ -33,6 +33,7 @@ pub(super) struct Said {
     reasoning_content: Option<Box<RawValue>>,
     reasoning: Option<Box<RawValue>>,
     pub tool_calls: Option<Vec<ToolCall>>,
+    annotations: Option<Vec<Box<RawValue>>>,
     function_call: Option<Box<RawValue>>,
     audio: Option<Box<RawValue>>,
 }
@@ -238,6 +239,20 @@ impl Said {
     pub(super) fn reasoning(&self) -> Option<String> {
         let texts = [&self.reasoning_content, &self.reasoning].into_iter().flatten().filter_map(|json| text(json));
         texts.into_iter().find(|text| !text.is_empty())
+    }
+}
+
+impl Said {
+    /// Annotations of the text. A chat answer nests a citation under its type; a Response does not.
+    pub(super) fn annotations(&self) -> Vec<Box<RawValue>> {
+        let flat = |json: &RawValue| {
+            let outer = Object::parse(json.get(), "annotation", &["type", "url_citation"]).ok()?;
+            let inner = Object::parse(outer.raw("url_citation")?.get(), "annotation", &["type"]).ok()?;
+            let kind = outer.raw("type").map(|kind| ("type", kind));
+            Some(json::object(kind.into_iter().chain(inner.members().filter(|(key, _)| *key != "type"))))
+        };
+        let annotations = self.annotations.as_deref().unwrap_or_default();
+        annotations.iter().map(|json| flat(json).unwrap_or_else(|| json.clone())).collect()
     }
 }
 

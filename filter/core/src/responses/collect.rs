@@ -120,6 +120,7 @@ impl Collector {
             let logprobs = if self.template.logprobs() { choice.logprobs() } else { Vec::new() };
             self.assembler.text(&text, logprobs);
         }
+        self.assembler.annotate(said.annotations());
         if let Some(refusal) = &said.refusal {
             self.assembler.refusal(refusal);
         }

@@ -74,6 +74,12 @@ pub(super) enum Event<'a> {
         at: Place<'a>,
         refusal: &'a str,
     },
+    Annotation {
+        #[serde(flatten)]
+        at: Place<'a>,
+        annotation_index: usize,
+        annotation: &'a RawValue,
+    },
     ArgumentsDelta {
         item_id: &'a str,
         output_index: usize,
@@ -110,6 +116,7 @@ impl Event<'_> {
             Self::TextDone { of: PartType::Reasoning, .. } => "response.reasoning_text.done",
             Self::TextDone { .. } => "response.output_text.done",
             Self::RefusalDone { .. } => "response.refusal.done",
+            Self::Annotation { .. } => "response.output_text.annotation.added",
             Self::ArgumentsDelta { .. } => "response.function_call_arguments.delta",
             Self::ArgumentsDone { .. } => "response.function_call_arguments.done",
             Self::Error { .. } => "error",

@@ -100,7 +100,7 @@ fn item(emitter: &mut Emitter, output_index: usize, json: &RawValue) -> Result<(
 }
 
 fn part(emitter: &mut Emitter, at: Place<'_>, json: &RawValue) -> Result<(), ApiError> {
-    let object = Object::parse(json.get(), "content", &["type", "text", "refusal", "logprobs"])?;
+    let object = Object::parse(json.get(), "content", &["type", "text", "refusal", "logprobs", "annotations"])?;
     let (of, field) = match object.required_string("type")?.as_str() {
         "output_text" => (PartType::Text, "text"),
         "reasoning_text" => (PartType::Reasoning, "text"),
@@ -113,12 +113,15 @@ fn part(emitter: &mut Emitter, at: Place<'_>, json: &RawValue) -> Result<(), Api
     let logprobs = (of == PartType::Text).then_some(logprobs.as_slice());
     let (empty, none) = (json::literal(r#""""#), json::literal("[]"));
     let begun = match logprobs {
-        Some(_) => object.with(&[(field, &empty), ("logprobs", &none)]),
+        Some(_) => object.with(&[(field, &empty), ("logprobs", &none), ("annotations", &none)]),
         None => object.with(&[(field, &empty)]),
     };
     emitter.emit(Event::Part { done: false, at, part: &begun });
     if !text.is_empty() {
         emitter.emit(Event::Delta { of, at, delta: &text, logprobs });
+    }
+    for (annotation_index, annotation) in object.list("annotations")?.unwrap_or_default().into_iter().enumerate() {
+        emitter.emit(Event::Annotation { at, annotation_index, annotation });
     }
     emitter.emit(match of {
         PartType::Refusal => Event::RefusalDone { at, refusal: &text },

@@ -28,6 +28,9 @@ pub enum NotAnAnswer {
     /// It is not JSON, or its fields are of other types.
     #[error("the backend's answer is not a chat completion: {0}")]
     Json(#[from] serde_json::Error),
+    /// It is not UTF-8.
+    #[error("the backend's answer is not UTF-8: {0}")]
+    Utf8(#[from] std::str::Utf8Error),
     /// It has no choice.
     #[error("the backend's answer has no choice")]
     NoChoice,
@@ -71,7 +74,7 @@ impl Answer {
 /// # Errors
 /// The body is not a chat completion: the caller answers 502.
 pub fn from_chat(request: &CreateRequest, turn: Turn, received: Received<'_>) -> Result<Answer, NotAnAnswer> {
-    let completion: Completion = serde_json::from_slice(received.body)?;
+    let completion: Completion = serde_json::from_str(&json::compact(std::str::from_utf8(received.body)?))?;
     let mut collector = Collector::new(request, turn);
     collector.take(&completion).map_err(|broken| NotAnAnswer::Broken(broken.message))?;
     if completion.choices.as_ref().is_none_or(Vec::is_empty) {

@@ -61,7 +61,7 @@ impl StreamTranslator {
             self.done = true;
             return;
         }
-        let taken = match serde_json::from_str::<Completion>(data) {
+        let taken = match serde_json::from_str::<Completion>(&json::compact(data)) {
             Ok(completion) => self.collector.take(&completion),
             Err(error) => Err(Broken::new(format!("The backend's stream has a chunk that cannot be read: {error}."))),
         };

@@ -78,7 +78,7 @@ fn chat(key: &str) -> Value {
     json!({
         "id": "chatcmpl-1", "object": "chat.completion", "service_tier": "default",
         "choices": [{"index": 0, "finish_reason": "stop", key: {
-            "role": "assistant", "content": "x", "refusal": "n", "reasoning_content": "r", "reasoning": "r",
+            "role": "assistant", "content": "x", "refusal": "n", "reasoning_content": "r", "reasoning": "r", "annotations": [{"type": "url_citation", "url_citation": {"url": "u"}}],
             "tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
             "logprobs": {"content": [{"token": "x", "logprob": -1.5, "bytes": [120], "top_logprobs": []}]}}],
         "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2,

@@ -83,6 +83,11 @@ fn accumulate(events: &[Value]) -> Value {
                 let fresh = event["logprobs"].as_array().unwrap().clone();
                 content["logprobs"].as_array_mut().unwrap().extend(fresh);
             }
+            "response.output_text.annotation.added" => {
+                let annotations = output[at()]["content"][part()]["annotations"].as_array_mut().unwrap();
+                assert_eq!(event["annotation_index"], annotations.len() as u64);
+                annotations.push(event["annotation"].clone());
+            }
             "response.reasoning_text.delta" => append(&mut output[at()]["content"][part()]["text"]),
             "response.refusal.delta" => append(&mut output[at()]["content"][part()]["refusal"]),
             "response.function_call_arguments.delta" => append(&mut output[at()]["arguments"]),

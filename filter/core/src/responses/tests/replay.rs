@@ -11,7 +11,8 @@ const REQUEST: &str = r#"{"model":"auto","input":"hi","stream":true}"#;
 
 fn whole(finish_reason: &str) -> Value {
     json!({"choices": [{"index": 0, "finish_reason": finish_reason, "message": {
-        "content": "Hello\n🦀", "reasoning_content": "Hm.", "refusal": "No.", "tool_calls": [
+        "content": "Hello\n🦀", "annotations": [{"type": "url_citation",
+            "url_citation": {"start_index": 0, "end_index": 5, "title": "t", "url": "https://example.com"}}], "reasoning_content": "Hm.", "refusal": "No.", "tool_calls": [
             {"id": "c1", "function": {"name": "f", "arguments": "{\"a\":1}"}}]}}]})
 }
 

@@ -4,7 +4,7 @@ use super::super::response::{Answer, NotAnAnswer, Received, Status, from_chat};
 use super::{parse, turn};
 
 fn answer(request: &str, body: &Value) -> Result<Answer, NotAnAnswer> {
-    let body = body.to_string();
+    let body = serde_json::to_string_pretty(body).unwrap();
     from_chat(&parse(request), turn(), Received { body: body.as_bytes(), at: 1_700_000_003 })
 }
 
@@ -66,6 +66,17 @@ fn everything_that_a_model_can_say_becomes_an_item() {
     let stored: Vec<Value> = answer.output.iter().map(|item| super::json(item)).collect();
     assert_eq!(output, Value::from(stored));
     insta::assert_json_snapshot!(output);
+}
+
+#[test]
+fn citations_come_flat() {
+    let mut message = said("Rome is warm.");
+    message["annotations"] = json!([{"type": "url_citation",
+        "url_citation": {"start_index": 0, "end_index": 4, "title": "Rome", "url": "https://example.com"}}]);
+    let answer = answer(PLAIN, &completion(message, json!("stop"))).unwrap();
+    let expected = json!([{"type": "url_citation", "start_index": 0, "end_index": 4, "title": "Rome", "url": "https://example.com"}]);
+    assert_eq!(super::json(&answer.output[0])["content"][0]["annotations"], expected);
+    assert!(!answer.response.contains(&b'\n'), "one line, however the backend wrote it");
 }
 
 #[test]
