@@ -6,7 +6,7 @@
 //! `reasoning_content` of its assistant message, and only for the turn that is still going on (after the last user message),
 //! which is where tool loops need it. Else it is kept in the conversation and not sent.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -106,7 +106,7 @@ pub(super) fn build<'a>(
         messages: Vec::new(),
         assistant: Assistant::default(),
         outputs: outputs(items),
-        calls: HashMap::new(),
+        calls: HashSet::new(),
         dialect,
     };
     if let Some(text) = instructions.filter(|text| !text.is_empty()) {
@@ -135,8 +135,8 @@ struct Builder<'a> {
     assistant: Assistant<'a>,
     /// Outputs that no call has taken yet.
     outputs: HashMap<&'a str, VecDeque<(usize, &'a Output)>>,
-    /// Calls seen, and where each last was.
-    calls: HashMap<&'a str, usize>,
+    /// Calls seen.
+    calls: HashSet<&'a str>,
     dialect: Dialect,
 }
 
@@ -156,7 +156,7 @@ impl<'a> Builder<'a> {
                 self.flush()?;
                 self.messages.push(Message::new(self.role(*role), Some(parts(content.iter()))));
             }
-            Kind::Call(call) => self.call(call, place),
+            Kind::Call(call) => self.call(call),
             Kind::CallOutput { call_id, .. } => self.output(call_id, place)?,
             Kind::Reasoning(text) => self.reasoning(text, current)?,
             Kind::Reference => return Err(failure::item_not_found(item.id.as_deref().unwrap_or_default())),
@@ -186,8 +186,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn call(&mut self, call: &'a Call, place: usize) {
-        self.calls.insert(&call.call_id, place);
+    fn call(&mut self, call: &'a Call) {
+        self.calls.insert(&call.call_id);
         let function = Function { name: &call.name, arguments: &call.arguments };
         self.assistant.calls.push(ToolCall { id: &call.call_id, kind: "function", function });
     }
@@ -197,10 +197,10 @@ impl<'a> Builder<'a> {
         let is_open = |builder: &Self| {
             builder.outputs.get(call_id).is_some_and(|open| open.binary_search_by_key(&place, |(at, _)| *at).is_ok())
         };
-        if is_open(self) && self.calls.contains_key(call_id) {
+        if is_open(self) && self.calls.contains(call_id) {
             self.flush()?;
         }
-        match (is_open(self), self.calls.contains_key(call_id)) {
+        match (is_open(self), self.calls.contains(call_id)) {
             (false, _) => Ok(()),
             (true, true) => Err(failure::second_tool_output(&failure::excerpt(call_id))),
             (true, false) => Err(failure::no_tool_call(&failure::excerpt(call_id))),
@@ -241,13 +241,11 @@ impl<'a> Builder<'a> {
         ids.into_iter().try_for_each(|id| self.answer(id))
     }
 
-    /// The output of a call that has just been told.
+    /// The output of a call that has just been told. None that is left stands before its call: that one has been refused.
     fn answer(&mut self, call_id: &'a str) -> Result<(), ApiError> {
-        let place = self.calls.get(call_id).copied().unwrap_or_default();
         let open = self.outputs.get_mut(call_id);
-        let (_, output) = open
-            .and_then(|open| open.pop_front_if(|(output, _)| *output > place))
-            .ok_or_else(|| failure::no_tool_output(&failure::excerpt(call_id)))?;
+        let (_, output) =
+            open.and_then(VecDeque::pop_front).ok_or_else(|| failure::no_tool_output(&failure::excerpt(call_id)))?;
         let content = match output {
             Output::Text(text) => Content::Text(text),
             Output::Parts(list) => parts(list.iter()),

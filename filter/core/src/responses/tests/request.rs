@@ -41,6 +41,16 @@ fn conversation_is_a_string_or_an_object() {
 }
 
 #[test]
+fn what_stands_in_strings_survives_a_body_of_many_lines() {
+    let instructions = r#"say \"a  b\" \\"#;
+    let request = parse(&format!(
+        "{{\n \"model\" : \"m\",\r\n \"input\": \"x\",\n \"instructions\": \"{instructions}\",\n \"metadata\": {{ \"k\" : \"a  b\" }} }}"
+    ));
+    assert_eq!(request.instructions.as_deref(), Some(r#"say "a  b" \"#));
+    assert_eq!(request.params.metadata.unwrap().get(), r#"{"k":"a  b"}"#);
+}
+
+#[test]
 fn input_may_lack_where_a_conversation_goes_on() {
     assert_eq!(parse(r#"{"model":"m","previous_response_id":"resp_1"}"#).message_count(), 0);
     assert_eq!(refused(r#"{"model":"m"}"#).1, "input");

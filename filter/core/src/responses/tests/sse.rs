@@ -20,6 +20,7 @@ fn reads_the_standard_s_forms() {
     for (stream, expected) in [
         ("data: a\n\ndata: b\n\n", vec![event("", "a"), event("", "b")]),
         ("data:a\r\n\r\ndata:b\r\n\r\n", vec![event("", "a"), event("", "b")]),
+        ("event:e\r\ndata:a\r\ndata:b\r\n\r\n", vec![event("e", "a\nb")]),
         ("data:a\r\rdata:b\r\r", vec![event("", "a"), event("", "b")]),
         ("\u{feff}data: a\n\n", vec![event("", "a")]),
         (": comment\n\n:\ndata: a\n\n", vec![event("", "a")]),
