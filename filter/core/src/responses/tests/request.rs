@@ -150,6 +150,8 @@ fn wrong_items_name_their_place() {
         (r#"{"role":"user"}"#, "input[1].content", "missing_required_parameter"),
         (r#"{"role":"user","content":1}"#, "input[1].content", "invalid_type"),
         (r#"{"role":"user","Role":"system","content":"x"}"#, "input[1].Role", "ambiguous_key"),
+        (r#"{"role":"user","content":[{"type":"refusal","refusal":"x"}]}"#, "input[1].content[0]", "invalid_value"),
+        (r#"{"role":"assistant","content":[{"type":"input_image"}]}"#, "input[1].content[0]", "invalid_value"),
         (r#"{"role":"user","content":[{"type":"video"}]}"#, "input[1].content[0]", "invalid_value"),
         (
             r#"{"role":"user","content":[{"type":"input_text"}]}"#,
