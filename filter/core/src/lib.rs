@@ -12,5 +12,6 @@ pub mod ids;
 pub mod metadata;
 pub mod native;
 pub mod plugin;
+pub mod responses;
 pub mod route;
 pub mod rules;
