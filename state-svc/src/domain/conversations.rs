@@ -116,7 +116,8 @@ impl Conversations {
         let digest = digest(&save);
         let key = Key::new(owner, save.id.conversation);
         self.change(key, Fields::These(fields), |document| {
-            self.plan_save(document.as_ref(), &save, Prepared { output: &output, digest: &digest }).map(|plan| ((), plan))
+            self.plan_save(document.as_ref(), &save, Prepared { output: &output, digest: &digest })
+                .map(|plan| ((), plan))
         })
         .await
     }

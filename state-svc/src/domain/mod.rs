@@ -1,8 +1,8 @@
 //! Conversations as such: what a turn is, what deletes, expires and is refused. Stores stand behind [`port::ConversationStore`], time
 //! behind [`clock::Clock`].
 
-pub mod clock;
 mod change;
+pub mod clock;
 pub mod conversations;
 pub mod document;
 pub mod ids;

@@ -179,10 +179,8 @@ const TOUCHED: &str = ".t";
 
 fn number(key: Key, name: &str, value: Option<Vec<u8>>) -> Result<u64, StoreError> {
     let text = value.and_then(|value| String::from_utf8(value).ok());
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| StoreError::Damaged {
-        key: key.hex(),
-        message: format!("field {name} is missing or no number"),
-    })
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| StoreError::Damaged { key: key.hex(), message: format!("field {name} is missing or no number") })
 }
 
 #[async_trait]
