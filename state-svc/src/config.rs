@@ -24,11 +24,13 @@ pub enum SettingsError {
         /// Why.
         source: io::Error,
     },
-    /// The file is no YAML.
-    #[error("{}: {message}", file.display())]
+    /// The file does not become a configuration.
+    #[error("{}: {path}: {message}", file.display())]
     Syntax {
         /// Which one.
         file: PathBuf,
+        /// The path in the document.
+        path: String,
         /// Where and why.
         message: String,
     },
@@ -109,10 +111,15 @@ pub struct Overrides {
 pub fn read(file: &Path, overrides: Overrides) -> Result<Settings, SettingsError> {
     let text = std::fs::read_to_string(file).map_err(|source| SettingsError::File { file: file.to_owned(), source })?;
     let options = serde_saphyr::options! { with_snippet: false };
-    let config =
-        serde_saphyr::with_deserializer_from_str_with_options(&text, options, |document| Ok(Config::read(document)))
-            .map_err(|error| SettingsError::Syntax { file: file.to_owned(), message: error.to_string() })?
-            .map_err(|source| SettingsError::Document { file: file.to_owned(), source })?;
+    let mut path = String::new();
+    let config: Config = serde_saphyr::with_deserializer_from_str_with_options(&text, options, |document| {
+        serde_path_to_error::deserialize(document).map_err(|error: serde_path_to_error::Error<serde_saphyr::Error>| {
+            path = error.path().to_string();
+            error.into_inner()
+        })
+    })
+    .map_err(|error| SettingsError::Syntax { file: file.to_owned(), path, message: error.to_string() })?;
+    config.validate().map_err(|source| SettingsError::Document { file: file.to_owned(), source })?;
     settings(&config, file.parent().unwrap_or(Path::new("")), overrides)
 }
 

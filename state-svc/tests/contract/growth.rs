@@ -83,7 +83,7 @@ async fn calls(urls: &[String]) -> u64 {
 }
 
 /// On servers of its own: others would be counted too.
-pub async fn the_server_counts_one_command_a_load(_: Vec<String>, cluster: bool) {
+pub async fn the_server_counts_one_command_a_load(cluster: bool) {
     use crate::redis_server::{Cluster, Server};
     let (server, servers) =
         if cluster { (None, Some(Cluster::start().unwrap())) } else { (Some(Server::start().unwrap()), None) };

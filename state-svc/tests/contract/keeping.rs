@@ -10,10 +10,7 @@ use fingerpost_state::{
     engine::embedded::Embedded,
 };
 
-use crate::{
-    Shared,
-    bed::{Bed, Engine, LIMITS, OWNER, SetClock, TTL, id, not_found, object_id, response, save_in, turn},
-};
+use crate::bed::{Bed, Engine, LIMITS, OWNER, SetClock, TTL, id, not_found, object_id, response, save_in, turn};
 
 pub async fn conversations_expire_whole(engine: Engine) {
     let bed = Bed::new(engine, LIMITS).await;
@@ -80,7 +77,7 @@ pub async fn the_least_recently_continued_go_first(engine: Engine) {
 }
 
 pub async fn the_cap_holds_under_load(engine: Engine) {
-    let bed = Shared::new(Bed::new(engine, Limits { max_responses: 50, ..LIMITS }).await);
+    let bed = Arc::new(Bed::new(engine, Limits { max_responses: 50, ..LIMITS }).await);
     let mut tasks = tokio::task::JoinSet::new();
     for worker in 0..8_u64 {
         let bed = bed.clone();

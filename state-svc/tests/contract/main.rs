@@ -16,7 +16,7 @@ mod objects;
 mod redis_server;
 mod saving;
 
-use std::{pin::Pin, process::ExitCode, sync::Arc};
+use std::{pin::Pin, process::ExitCode};
 
 use bed::Engine;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -61,14 +61,9 @@ fn main() -> ExitCode {
     trials.push(Trial::test("embedded::reopening_finds_everything", || {
         run_case(Ok(Engine::Embedded), |_| Box::pin(keeping::reopening_finds_everything()))
     }));
-    for (name, urls, cluster) in [
-        ("redis", server.as_ref().map(|s| vec![s.url()]), false),
-        ("cluster", cluster.as_ref().map(Cluster::urls), true),
-    ] {
-        let urls = urls.map_err(Clone::clone);
+    for (name, cluster) in [("redis", false), ("cluster", true)] {
         trials.push(Trial::test(format!("{name}::the_server_counts_one_command_a_load"), move || {
-            let urls = urls.map_err(Failed::from)?;
-            block_on(growth::the_server_counts_one_command_a_load(urls, cluster));
+            block_on(growth::the_server_counts_one_command_a_load(cluster));
             Ok(())
         }));
     }
@@ -91,6 +86,3 @@ fn run_case(engine: Result<Engine, String>, case: Case) -> Result<(), Failed> {
     block_on(case(engine));
     Ok(())
 }
-
-/// Shared by the cases that need it in several tasks.
-type Shared<T> = Arc<T>;
