@@ -232,11 +232,10 @@ mod tests {
         let base = "default_model: m\nmodels:\n  - name: m\n    endpoints: [{ name: e, address: 127.0.0.1:9 }]\n";
         std::fs::write(&file, format!("{base}{extra}")).unwrap();
         std::fs::write(folder.path().join("token"), " s3cret\n").unwrap();
-        read(&file, overrides).map(|settings| {
+        read(&file, overrides).inspect(|settings| {
             if let Backend::Embedded(path) = &settings.backend {
                 assert!(path.starts_with(folder.path()), "{path:?}");
             }
-            settings
         })
     }
 

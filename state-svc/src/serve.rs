@@ -50,8 +50,8 @@ type Server = wire::state_server::StateServer<StateService>;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Longest wait for requests that are under way at shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
-/// How often what has expired is let go, where no save does it on the way.
-const SWEEP: Duration = Duration::from_secs(30);
+/// How often what has expired is let go, where no save does it on the way. It also shows whether the store still takes writes.
+const SWEEP: Duration = Duration::from_secs(10);
 /// Room in a gRPC message for what is no item.
 const SLACK: u64 = 4 * 1024 * 1024;
 
@@ -129,6 +129,7 @@ pub async fn serve(
         conversations: Arc::new(Conversations::new(store, clock, settings.limits)),
         metrics: Arc::new(Metrics::default()),
         draining: Arc::new(AtomicBool::new(false)),
+        store_failed: Arc::new(AtomicBool::new(false)),
         max_body: settings.max_body,
     };
     let address = settings.listen;
@@ -138,7 +139,7 @@ pub async fn serve(
     let (health, router) = routes(&app, &settings).await?;
     announce(&settings, options, bound)?;
 
-    let sweeper = tokio::spawn(sweep(app.clone()));
+    let sweeper = tokio::spawn(sweep(app.clone(), health.clone()));
     let graceful = GracefulShutdown::new();
     tokio::pin!(shutdown);
     loop {
@@ -225,15 +226,21 @@ async fn talk<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     }
 }
 
-/// Lets go of what has expired, now and then.
-async fn sweep(app: App) {
+/// Lets go of what has expired, now and then. While the store takes no writes, health says so: an embedded one that met an I/O
+/// error works again only after a restart.
+async fn sweep(app: App, health: HealthReporter) {
     let mut ticks = tokio::time::interval(SWEEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match app.conversations.sweep().await {
+        let swept = app.conversations.sweep().await;
+        if app.store_failed.swap(swept.is_err(), Ordering::Relaxed) != swept.is_err() {
+            let status = if swept.is_err() { ServingStatus::NotServing } else { ServingStatus::Serving };
+            health_status(&health, status).await;
+        }
+        match swept {
             Ok(gone) => app.metrics.swept(gone),
-            Err(error) => tracing::warn!(%error, "a sweep failed"),
+            Err(error) => tracing::error!(%error, "a sweep failed"),
         }
     }
 }

@@ -141,7 +141,7 @@ async fn conversations_are_made_changed_and_deleted() {
         (&message["type"], &message["role"], &message["status"]),
         (&json!("message"), &json!("user"), &json!("completed"))
     );
-    assert!(message["id"].as_str().unwrap().starts_with(&format!("msg_{}", &id[21..])), "{message}");
+    assert!(message["id"].as_str().unwrap().starts_with(&format!("msg_{}", id.split_at(21).1)), "{message}");
     let (_, changed) = client.post(&path, json!({"metadata": {"topic": "other"}})).await;
     assert_eq!(changed["metadata"], json!({"topic": "other"}));
     let deleted = json!({"id": id, "object": "conversation.deleted", "deleted": true});

@@ -299,6 +299,10 @@ fn checked(save: &Save<'_>) -> Result<Vec<Item>, Error> {
         return Err(Error::Invalid(format!("the response object's id is not {}", save.id.as_str())));
     }
     let output = output_items(save.response).map_err(|e| Error::Invalid(format!("the response object: {e}")))?;
+    // A parser that skips a string does not look at its bytes.
+    if save.input.iter().map(Vec::as_slice).chain([save.response]).any(|json| std::str::from_utf8(json).is_err()) {
+        return Err(Error::Invalid("an item is not UTF-8".to_owned()));
+    }
     let unnamed = save.input.iter().chain(&output).position(|item| item_id(item).is_none());
     match unnamed {
         Some(at) => Err(Error::Invalid(format!("item {at} is not a JSON object with an id"))),

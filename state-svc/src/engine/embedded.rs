@@ -3,12 +3,12 @@
 //! One thread writes. It takes all commits that wait, up to a bound, into one transaction, so that many saves share one fsync. Reads
 //! run beside it on the blocking pool, each on its own snapshot.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use redb::{
     Database, Durability, ReadableDatabase as _, ReadableTable, ReadableTableMetadata as _, Table, TableDefinition,
-    TableError, WriteTransaction,
+    TableError, WriteTransaction, backends::FileBackend,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -68,7 +68,16 @@ impl Embedded {
     /// # Errors
     /// Where it cannot be opened; another process that has it open is one reason.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Arc::new(Database::create(path).map_err(failed)?);
+        let named = |message: String| StoreError::Unavailable {
+            engine: "embedded",
+            message: format!("{}: {message}", path.display()),
+        };
+        // What people said to their models is for nobody else on this machine.
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let file = file.map_err(|error| named(error.to_string()))?;
+        let file = FileBackend::new(file).map_err(|error| named(error.to_string()))?;
+        let database = Database::builder().create_with_backend(file).map_err(|error| named(error.to_string()))?;
+        let database = Arc::new(database);
         let transaction = database.begin_write().map_err(failed)?;
         // Made here, so that a reader never finds a table missing.
         Tables::open(&transaction).map_err(failed)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{
     body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
+    extract::{State, rejection::BytesRejection},
     http::StatusCode,
     response::Response,
 };
@@ -13,7 +13,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    App, Owner, Refusal, items, json,
+    App, Owner, Path, Refusal, items, json,
     page::{Page, Query, list as list_object, only_include},
 };
 use crate::domain::{Error, Object, document::item_id, ids::ConversationId};

@@ -20,6 +20,7 @@ use axum::{
     routing::{get, post},
 };
 use fingerpost_core::error::ApiError;
+use serde::de::DeserializeOwned;
 
 use crate::{
     domain::{Conversations, Error, StoreError},
@@ -38,6 +39,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Set once a shutdown has begun.
     pub draining: Arc<AtomicBool>,
+    /// Set while the store takes no writes.
+    pub store_failed: Arc<AtomicBool>,
     /// Largest request body.
     pub max_body: usize,
 }
@@ -78,6 +81,8 @@ async fn method_not_allowed() -> Response {
 async fn health(State(app): State<App>) -> Response {
     if app.draining.load(Ordering::Relaxed) {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
+    } else if app.store_failed.load(Ordering::Relaxed) {
+        (StatusCode::SERVICE_UNAVAILABLE, "the store takes no writes\n").into_response()
     } else {
         (StatusCode::OK, "ok\n").into_response()
     }
@@ -143,6 +148,20 @@ impl From<Error> for Refusal {
 /// As OpenAI's API answers for what is not there: no code.
 fn missing(message: impl Into<String>) -> ApiError {
     ApiError::new(404, "invalid_request_error", message)
+}
+
+/// What stands in the path's variable places.
+struct Path<T>(T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(values)) => Ok(Self(values)),
+            Err(error) => Err(ApiError::invalid(format!("The URL does not read: {error}.")).into()),
+        }
+    }
 }
 
 /// Whose request it is.

@@ -1,14 +1,14 @@
 //! `/v1/responses/{id}` and what is below it.
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::header,
     response::{IntoResponse as _, Response},
 };
 use fingerpost_core::error::ApiError;
 
 use super::{
-    App, Owner, Refusal, json,
+    App, Owner, Path, Refusal, json,
     page::{Page, Query, include, unknown},
     replay::replay,
 };

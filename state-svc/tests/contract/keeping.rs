@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    os::unix::fs::PermissionsExt as _,
     sync::{Arc, atomic::AtomicU64},
 };
 
 use fingerpost_state::{
-    domain::{Conversations, Error, Limits, Save},
+    domain::{Conversations, Error, Limits, Save, StoreError},
     engine::embedded::Embedded,
 };
 
@@ -144,6 +145,7 @@ pub async fn reopening_finds_everything() {
     {
         let first = Conversations::new(Arc::new(Embedded::open(&path).unwrap()), clock.clone(), LIMITS);
         save_in(&first, &id(1, 1), None, None).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let second = Embedded::open(&path).err().unwrap().to_string();
         assert!(second.contains("already open"), "{second}");
     }
@@ -156,4 +158,23 @@ pub async fn reopening_finds_everything() {
     };
     let again = Conversations::new(Arc::new(again), clock, LIMITS);
     assert_eq!(again.response(OWNER, &id(1, 1)).await.unwrap(), response(&id(1, 1)));
+}
+
+pub async fn a_lost_server_is_told_and_found_again() {
+    let server = crate::redis_server::Server::start().unwrap();
+    let bed = Bed::new(Engine::Redis(server.url()), LIMITS).await;
+    bed.save(&id(1, 1), None).await.unwrap();
+    let port = server.port();
+    drop(server);
+    let begun = std::time::Instant::now();
+    for result in [bed.save(&id(1, 2), Some(&id(1, 1))).await, bed.get(&id(1, 1)).await.map(drop)] {
+        assert!(matches!(result, Err(Error::Store(StoreError::Unavailable { .. }))), "{result:?}");
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    let _server = crate::redis_server::Server::start_on(port).unwrap();
+    // The connection is made anew in the background; each call waits for it or is told that it is gone.
+    while let Err(error) = bed.save(&id(2, 1), None).await {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{error}");
+    }
+    assert_eq!(bed.chain(&id(2, 1)).await.unwrap(), [turn(&id(2, 1))]);
 }

@@ -61,6 +61,10 @@ fn main() -> ExitCode {
     trials.push(Trial::test("embedded::reopening_finds_everything", || {
         run_case(Ok(Engine::Embedded), |_| Box::pin(keeping::reopening_finds_everything()))
     }));
+    trials.push(Trial::test("redis::a_lost_server_is_told_and_found_again", || {
+        block_on(keeping::a_lost_server_is_told_and_found_again());
+        Ok(())
+    }));
     for (name, cluster) in [("redis", false), ("cluster", true)] {
         trials.push(Trial::test(format!("{name}::the_server_counts_one_command_a_load"), move || {
             block_on(growth::the_server_counts_one_command_a_load(cluster));

@@ -20,12 +20,16 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Result<Self, String> {
-        Self::start_with(&[])
+        Self::start_with(free_port()?, &[])
     }
 
-    fn start_with(more: &[&str]) -> Result<Self, String> {
+    /// A server, empty, where another one was.
+    pub fn start_on(port: u16) -> Result<Self, String> {
+        Self::start_with(port, &[])
+    }
+
+    fn start_with(port: u16, more: &[&str]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let port = free_port()?;
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
         command.arg("--dir").arg(folder.path()).args(more).stdout(Stdio::piped()).stderr(Stdio::inherit());
@@ -43,6 +47,10 @@ impl Server {
         // Whatever it writes later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Ok(server)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self) -> String {
@@ -70,7 +78,7 @@ impl Cluster {
         let mut servers = Vec::new();
         for _ in 0..3 {
             let bus = free_port()?.to_string();
-            servers.push(Server::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus])?);
+            servers.push(Server::start_with(free_port()?, &["--cluster-enabled", "yes", "--cluster-port", &bus])?);
         }
         let mut command = Command::new("redis-cli");
         command.args(["--cluster", "create"]);

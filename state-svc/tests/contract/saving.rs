@@ -105,6 +105,7 @@ pub async fn contradictions_are_refused(engine: Engine) {
         (other.as_slice(), b"{\"id\":\"x\"}".as_slice()),
         (b"{", b"{\"id\":\"x\"}"),
         (&body, b"{}"),
+        (&body, b"{\"id\":\"x\",\"text\":\"\xff\"}"),
         (&body, b"\"text\""),
         (&body, b"{\"id\":\"x\"}, {\"id\":\"y\"}"),
     ] {
