@@ -13,6 +13,7 @@ mod deleting;
 mod growth;
 mod keeping;
 mod objects;
+mod port;
 mod redis_server;
 mod saving;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     engines.push(("redis", server.as_ref().map(|s| Engine::Redis(s.url())).map_err(Clone::clone)));
     engines.push(("cluster", cluster.as_ref().map(|c| Engine::Cluster(c.urls())).map_err(Clone::clone)));
     let cases = cases! {
+        port: a_stale_commit_changes_nothing;
         saving: chains_load_oldest_first, branches_load_their_own_ancestors, another_owner_finds_nothing,
             an_altered_id_finds_nothing, saving_twice_changes_nothing, a_missing_parent_is_told,
             contradictions_are_refused, concurrent_follow_ups_all_survive, items_are_found_by_id;
@@ -60,6 +62,11 @@ fn main() -> ExitCode {
     }
     trials.push(Trial::test("embedded::reopening_finds_everything", || {
         run_case(Ok(Engine::Embedded), |_| Box::pin(keeping::reopening_finds_everything()))
+    }));
+    let url = server.as_ref().map(Server::url).map_err(Clone::clone);
+    trials.push(Trial::test("redis::what_is_continued_meanwhile_stays", move || {
+        block_on(port::what_is_continued_meanwhile_stays(url.map_err(Failed::from)?));
+        Ok(())
     }));
     trials.push(Trial::test("redis::a_lost_server_is_told_and_found_again", || {
         block_on(keeping::a_lost_server_is_told_and_found_again());
