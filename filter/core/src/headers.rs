@@ -12,6 +12,12 @@ pub const DESTINATION: &str = "x-semantic-destination-endpoint";
 pub const GATEWAY_DESTINATION: &str = "x-gateway-destination-endpoint";
 /// The affinity key's hash, for Envoy's maglev policy.
 pub const AFFINITY: &str = "x-fingerpost-affinity";
+/// The cluster of one endpoint, for a request that only this endpoint can answer. Its route knows no other host and no retry.
+pub const PINNED: &str = "x-fingerpost-cluster";
+/// Where a request goes that no model answers: `state` for the state service.
+pub const SERVICE: &str = "x-fingerpost-service";
+/// Whose request it is, for the state service.
+pub const OWNER: &str = "x-fingerpost-owner";
 /// Milliseconds that Fingerpost took before the request went to the backend.
 pub const PROCESSING_TIME: &str = "x-processing-time";
 /// Milliseconds of them that the classifier took.

@@ -10,8 +10,10 @@ pub(crate) mod validate;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    model::{Api, Auth, Endpoint, Model, Retry, RetryOn, Target, TargetError, Tls},
-    response_api::{Instructions, JwtOwner, Owner, Redis, ResponseApi, Secret, StateCallout, StoreBackend},
+    model::{Api, Auth, Endpoint, Model, ModelOptions, Retry, RetryOn, Target, TargetError, Tls},
+    response_api::{
+        Instructions, JwtOwner, Owner, Redis, ResponseApi, Secret, StateCallout, StoreBackend, id_key_variable,
+    },
     units::{ByteSize, Millis, UnitError},
     validate::{ConfigError, Problem},
 };

@@ -5,6 +5,10 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::units::Millis;
+use crate::{
+    affinity::tag,
+    responses::chat_request::{DeveloperRole, MaxTokensField, ReasoningHistory},
+};
 
 /// One model that clients can name and decisions can choose.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +48,31 @@ pub struct Model {
     /// When another endpoint is tried.
     #[serde(default)]
     pub retry: Retry,
+    /// The models whose backends share their stored responses with this one's, under a common name; alone where absent. For
+    /// `api: responses`. Their endpoints have the same names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_pool: Option<String>,
+    /// Whether conversations with a backend that speaks Responses are kept here and replayed, instead of there.
+    #[serde(default)]
+    pub memory: bool,
+    /// How a chat backend is asked for a response.
+    #[serde(default)]
+    pub options: ModelOptions,
+}
+
+/// How a backend that speaks only Chat Completions is asked for a response.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelOptions {
+    /// What it calls the limit on output tokens.
+    pub max_tokens_field: MaxTokensField,
+    /// What becomes of messages in the developer's role.
+    pub developer_role: DeveloperRole,
+    /// What becomes of the reasoning of a turn that is still going on.
+    pub reasoning_history: ReasoningHistory,
+    /// The path of the backend's tokenizer (vLLM: `/tokenize`), for `POST /v1/responses/input_tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer_path: Option<String>,
 }
 
 impl Model {
@@ -51,6 +80,24 @@ impl Model {
     #[must_use]
     pub fn upstream_name(&self) -> &str {
         self.upstream_name.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The name under which its backends' stored responses are known.
+    #[must_use]
+    pub fn state_pool(&self) -> &str {
+        self.state_pool.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether its backends keep the conversations: a turn goes back to the endpoint that has the one before.
+    #[must_use]
+    pub fn keeps_responses(&self) -> bool {
+        self.api == Api::Responses && !self.memory
+    }
+
+    /// The cluster that holds this endpoint alone: what an instance stores, no other one can answer for.
+    #[must_use]
+    pub fn pinned_cluster(&self, endpoint: &Endpoint) -> String {
+        format!("fingerpost_pinned_{:016x}", tag(&format!("{}\n{}", self.name, endpoint.name())))
     }
 
     /// Whether every endpoint is an address, so that Envoy can be handed an ordered list of them.

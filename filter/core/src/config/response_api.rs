@@ -156,3 +156,13 @@ pub struct JwtOwner {
 fn sub() -> String {
     "sub".to_owned()
 }
+
+/// The environment variable in which the filter finds a secret of `id_keys`: the one named, or for a file the one that whoever
+/// runs Envoy sets from it.
+#[must_use]
+pub fn id_key_variable(index: usize, secret: &Secret) -> String {
+    match secret {
+        Secret::Env(name) => name.clone(),
+        Secret::File(_) => format!("FINGERPOST_ID_KEY_{index}"),
+    }
+}

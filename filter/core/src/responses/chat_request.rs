@@ -1,6 +1,6 @@
 //! The Chat Completions body that asks for what a Responses request asks for.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
@@ -14,7 +14,8 @@ use super::{
 use crate::error::ApiError;
 
 /// What a backend calls the limit on output tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MaxTokensField {
     /// `max_completion_tokens`, OpenAI's name today.
     #[default]
@@ -24,7 +25,8 @@ pub enum MaxTokensField {
 }
 
 /// What becomes of messages in the developer's role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DeveloperRole {
     /// They are sent as they are.
     #[default]
@@ -34,7 +36,8 @@ pub enum DeveloperRole {
 }
 
 /// What becomes of the reasoning of a turn that is still going on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ReasoningHistory {
     /// It stays in the conversation and is not sent: some backends refuse a message that has it.
     #[default]
