@@ -104,6 +104,12 @@ impl Process {
         if said { Ok(()) } else { Err(silent()) }
     }
 
+    /// Kills it as `kill -9` does, and returns once it is gone.
+    pub async fn kill(mut self) {
+        // It may have ended already; either way it is gone now.
+        let _gone = self.child.kill().await;
+    }
+
     /// Its output so far.
     #[must_use]
     pub fn log(&self) -> &Log {
