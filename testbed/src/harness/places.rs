@@ -78,6 +78,15 @@ pub fn classifier() -> Result<PathBuf, Missing> {
     Place { what: "the classifier", variable: "FINGERPOST_CLASSIFIER", fix: "make build", standard }.find()
 }
 
+/// The state service.
+///
+/// # Errors
+/// It has not been built.
+pub fn state() -> Result<PathBuf, Missing> {
+    let standard = built("fingerpost-state");
+    Place { what: "the state service", variable: "FINGERPOST_STATE", fix: "make build", standard }.find()
+}
+
 /// The classifier's configuration.
 ///
 /// # Errors
