@@ -1,112 +1,164 @@
 //! What a configuration needs of the machine it runs on: tokens, certificates, the filter's code.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
 };
 
-use fingerpost_core::config::{Auth, Config};
+use fingerpost_core::{
+    config::{Auth, Config, Secret, Tls, id_key_variable},
+    ids::MIN_SECRET,
+};
 
 use crate::render::envoy::Options;
 
 /// Something that the configuration names and this machine does not have. Never shows a secret's value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
-    /// A token's environment variable.
-    #[error(
-        "model `{model}`: the environment variable `{variable}` ({}) is {why}; export it before Envoy starts",
-        "auth.bearer_env"
-    )]
+    /// A secret's environment variable.
+    #[error("{}the environment variable `{variable}` ({field}) is {why}; export it before Envoy starts", .whose.prefix())]
     Variable {
-        /// The model whose backend needs it.
-        model: String,
+        /// What needs it.
+        whose: Whose,
+        /// The field that names it.
+        field: String,
         /// Its name.
         variable: String,
-        /// `not set`, or what makes its value no token.
-        why: &'static str,
+        /// `not set`, or what makes its value no secret.
+        why: String,
     },
-    /// A file with a token or with authorities.
-    #[error("model `{model}`: the file {} ({field}) {why}", path.display())]
+    /// A file with a secret or with authorities.
+    #[error("{}the file {} ({field}) {why}", .whose.prefix(), path.display())]
     File {
-        /// The model whose backend needs it.
-        model: String,
-        /// The field of the model that names it.
-        field: &'static str,
+        /// What needs it.
+        whose: Whose,
+        /// The field that names it.
+        field: String,
         /// The file, absolute.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
     /// The system's authorities.
-    #[error("model `{model}` uses TLS without `ca_file`, and this machine has no bundle of authorities at {}; install `ca-certificates` or name a `ca_file`", path.display())]
+    #[error("{}TLS without `ca_file` is asked for, and this machine has no bundle of authorities at {}; install `ca-certificates` or name a `ca_file`", .whose.prefix(), path.display())]
     SystemAuthorities {
-        /// The first model that needs them.
-        model: String,
+        /// What needs them.
+        whose: Whose,
         /// Where they were sought.
         path: PathBuf,
     },
 }
 
+/// What needs something of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// The model of this name.
+    Model(String),
+    /// The stack as a whole: the field says enough.
+    Stack,
+}
+
+impl Whose {
+    fn prefix(&self) -> String {
+        match self {
+            Self::Model(name) => format!("model `{name}`: "),
+            Self::Stack => String::new(),
+        }
+    }
+}
+
 /// Everything that the configuration needs and this machine does not have, in the document's order.
 #[must_use]
 pub fn missing(config: &Config, options: &Options) -> Vec<Missing> {
-    let mut found = Vec::new();
+    let mut search = Search { options, found: Vec::new() };
     for model in &config.models {
+        let whose = Whose::Model(model.name.clone());
         match &model.auth {
             Auth::None | Auth::Passthrough => {}
-            Auth::BearerEnv(variable) => {
-                let why = variable_fault(variable);
-                found.extend(why.map(|why| Missing::Variable {
-                    model: model.name.clone(),
-                    variable: variable.clone(),
-                    why,
-                }));
-            }
-            Auth::BearerFile(path) => {
-                found.extend(file(&model.name, "auth.bearer_file", options.base.join(path), true))
-            }
+            Auth::BearerEnv(variable) => search.variable(&whose, "auth.bearer_env", variable, token_fault),
+            Auth::BearerFile(path) => search.file(&whose, "auth.bearer_file", path, token_fault),
         }
-        match model.tls.as_ref().map(|tls| &tls.ca_file) {
-            None => {}
-            Some(Some(path)) => found.extend(file(&model.name, "tls.ca_file", options.base.join(path), false)),
-            Some(None) if options.system_ca.is_file() => {}
-            Some(None) => {
-                found.push(Missing::SystemAuthorities { model: model.name.clone(), path: options.system_ca.clone() });
-            }
+        search.authorities(&whose, "tls.ca_file", model.tls.as_ref());
+    }
+    if config.response_api.enabled {
+        let state = &config.callouts.state;
+        if let Some(token) = &state.token {
+            search.secret("callouts.state.token", token, token_fault);
+        }
+        search.authorities(&Whose::Stack, "callouts.state.tls.ca_file", state.tls.as_ref());
+        for (index, key) in config.id_keys.iter().enumerate() {
+            search.secret(&format!("id_keys[{index}]"), key, key_fault);
         }
     }
-    found
+    search.found
 }
 
-/// Why an environment variable holds no token.
-fn variable_fault(variable: &str) -> Option<&'static str> {
-    match env::var(variable) {
-        Err(env::VarError::NotPresent) => Some("not set"),
-        Err(env::VarError::NotUnicode(_)) => Some("not text"),
-        Ok(value) => token_fault(&value),
+/// Why a text cannot be what it is to be.
+type Fault = fn(&str) -> Option<String>;
+
+struct Search<'a> {
+    options: &'a Options,
+    found: Vec<Missing>,
+}
+
+impl Search<'_> {
+    fn secret(&mut self, field: &str, secret: &Secret, fault: Fault) {
+        match secret {
+            Secret::Env(variable) => self.variable(&Whose::Stack, &format!("{field}.env"), variable, fault),
+            Secret::File(path) => self.file(&Whose::Stack, &format!("{field}.file"), path, fault),
+        }
     }
+
+    fn variable(&mut self, whose: &Whose, field: &str, variable: &str, fault: Fault) {
+        let why = match env::var(variable) {
+            Err(env::VarError::NotPresent) => Some("not set".to_owned()),
+            Err(env::VarError::NotUnicode(_)) => Some("not text".to_owned()),
+            Ok(value) => fault(&value),
+        };
+        let (whose, field, variable) = (whose.clone(), field.to_owned(), variable.to_owned());
+        self.found.extend(why.map(|why| Missing::Variable { whose, field, variable, why }));
+    }
+
+    fn file(&mut self, whose: &Whose, field: &str, path: &Path, fault: Fault) {
+        let path = self.options.base.join(path);
+        let why = match fs::read_to_string(&path) {
+            Err(error) => Some(format!("cannot be read: {error}")),
+            Ok(text) => fault(&text).map(|why| format!("is {why}")),
+        };
+        let (whose, field) = (whose.clone(), field.to_owned());
+        self.found.extend(why.map(|why| Missing::File { whose, field, path, why }));
+    }
+
+    fn authorities(&mut self, whose: &Whose, field: &str, tls: Option<&Tls>) {
+        match tls.map(|tls| &tls.ca_file) {
+            None => {}
+            Some(Some(path)) => self.file(whose, field, path, empty),
+            Some(None) if self.options.system_ca.is_file() => {}
+            Some(None) => {
+                let path = self.options.system_ca.clone();
+                self.found.push(Missing::SystemAuthorities { whose: whose.clone(), path });
+            }
+        }
+    }
+}
+
+fn empty(text: &str) -> Option<String> {
+    text.trim().is_empty().then(|| "empty".to_owned())
 }
 
 /// Why a text is no token. Envoy sends it as it stands, so a line break inside would be a broken header.
-fn token_fault(value: &str) -> Option<&'static str> {
+fn token_fault(value: &str) -> Option<String> {
     let token = value.trim_end_matches(['\r', '\n']);
-    if token.trim().is_empty() {
-        Some("empty")
-    } else if token.chars().any(char::is_control) {
-        Some("not one line of text")
-    } else {
-        None
-    }
+    empty(token).or_else(|| token.chars().any(char::is_control).then(|| "not one line of text".to_owned()))
 }
 
-fn file(model: &str, field: &'static str, path: PathBuf, token: bool) -> Option<Missing> {
-    let why = match fs::read_to_string(&path) {
-        Err(error) => Some(format!("cannot be read: {error}")),
-        Ok(text) if token => token_fault(&text).map(|why| format!("is {why}")),
-        Ok(text) if text.trim().is_empty() => Some("is empty".to_owned()),
-        Ok(_) => None,
-    };
-    why.map(|why| Missing::File { model: model.to_owned(), field, path, why })
+/// Why a text is no secret for ids: one that is short could be guessed.
+fn key_fault(value: &str) -> Option<String> {
+    let bytes = value.trim().len();
+    let short = || format!("too short for a secret: it has {bytes} bytes of at least {MIN_SECRET}");
+    token_fault(value).or_else(|| (bytes < MIN_SECRET).then(short))
 }
 
 // Debian, Fedora, openSUSE, Alpine and macOS, in the order of Go's crypto/x509.
@@ -142,7 +194,7 @@ pub fn filter() -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// The tokens that the configuration names and this machine has: what no log line may hold.
+/// The secrets that the configuration names and this machine has: what no log line may hold.
 #[must_use]
 pub fn secrets(config: &Config, options: &Options) -> Vec<String> {
     let tokens = config.models.iter().filter_map(|model| match &model.auth {
@@ -150,5 +202,24 @@ pub fn secrets(config: &Config, options: &Options) -> Vec<String> {
         Auth::BearerEnv(variable) => env::var(variable).ok(),
         Auth::BearerFile(path) => fs::read_to_string(options.base.join(path)).ok(),
     });
-    tokens.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()).collect()
+    let others = config.callouts.state.token.iter().chain(&config.id_keys).filter_map(|secret| value(secret, options));
+    let redis = config.response_api.redis.url_env.iter().filter_map(|variable| env::var(variable).ok());
+    let all = tokens.chain(others).chain(redis);
+    all.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()).collect()
+}
+
+/// The variables that Envoy needs beside those that the user exported: secrets of ids that stand in files.
+#[must_use]
+pub fn id_keys(config: &Config, options: &Options) -> Vec<(OsString, OsString)> {
+    let keys = config.id_keys.iter().enumerate().filter(|(_, key)| matches!(key, Secret::File(_)));
+    let keys = keys.filter_map(|(i, key)| Some((id_key_variable(i, key), value(key, options)?)));
+    keys.map(|(variable, value)| (variable.into(), value.into())).collect()
+}
+
+fn value(secret: &Secret, options: &Options) -> Option<String> {
+    let text = match secret {
+        Secret::Env(variable) => env::var(variable).ok(),
+        Secret::File(path) => fs::read_to_string(options.base.join(path)).ok(),
+    };
+    text.map(|text| text.trim().to_owned())
 }

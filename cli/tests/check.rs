@@ -108,6 +108,16 @@ fn every_fault_is_told_with_its_place_and_its_fix() {
             "idle_timeout: 15\n    endpoints: [{",
             "f.yaml:4:19: models[0].idle_timeout: `15` is not a duration: write a whole number with a unit, `300ms`, `5s` or `2m`",
         ),
+        (
+            "endpoints: [{",
+            "api: responses\n    endpoints: [{",
+            "f.yaml: id_keys: is empty, but the ids of conversations that backends keep are signed: make a secret with `openssl rand -hex 32`, export it as FINGERPOST_ID_KEY and write `id_keys: [{ env: FINGERPOST_ID_KEY }]`",
+        ),
+        (
+            "models:\n",
+            "callouts: {state: {address: 'state:50052'}}\nmodels:\n",
+            "f.yaml:2:20: callouts.state.address: `state:50052` is not on loopback, and whoever reaches the state service can read every conversation: set `callouts.state.token` or `callouts.state.tls`",
+        ),
         ("endpoints: [{", "endpoints: [[{", "f.yaml:5:3: models[0].endpoints: \"-\" is only valid inside a block"),
     ] {
         assert_eq!(faults(from, to), expected, "{to}");
@@ -157,11 +167,14 @@ fn a_bad_file_is_exit_code_1() {
 fn what_the_machine_lacks_is_a_warning() {
     let config = GOOD.replacen("    endpoints", "    auth: {bearer_env: FINGERPOST_TEST_TOKEN}\n    endpoints", 1);
     let config = config.replacen("name: math\n", "name: math\n    auth: {bearer_file: token}\n", 1);
+    let config = format!("{config}id_keys: [{{env: FINGERPOST_TEST_TOKEN}}, {{file: key}}]\n");
     let run = check(&config);
     assert_eq!(run.code, Some(0), "{}", run.err);
     let expected = "\
 warning: model `general`: the environment variable `FINGERPOST_TEST_TOKEN` (auth.bearer_env) is not set; export it before Envoy starts
 warning: model `math`: the file DIR/token (auth.bearer_file) cannot be read: No such file or directory (os error 2)
+warning: the environment variable `FINGERPOST_TEST_TOKEN` (id_keys[0].env) is not set; export it before Envoy starts
+warning: the file DIR/key (id_keys[1].file) cannot be read: No such file or directory (os error 2)
 ";
     assert_eq!(run.err, expected);
 }

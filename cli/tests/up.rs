@@ -1,4 +1,4 @@
-//! `up` as a process, with shell scripts in the place of Envoy and the classifier.
+//! `up` as a process, with shell scripts in the place of Envoy, the classifier and the state service.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -15,6 +15,13 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+
+const STATE: &str = r#"#!/bin/sh
+echo "args $*"
+while [ $# -gt 0 ]; do [ "$1" = --ready-file ] && ready=$2; shift; done
+echo '{}' > "$ready"
+exec sleep 1000
+"#;
 
 const CLASSIFIER: &str = r#"#!/bin/sh
 while [ $# -gt 0 ]; do [ "$1" = --ready-file ] && ready=$2; shift; done
@@ -42,16 +49,19 @@ impl Stack {
     fn new(envoy: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         script(&folder.path().join("classifier"), CLASSIFIER);
+        script(&folder.path().join("state"), STATE);
         script(&folder.path().join("my-envoy"), envoy);
         for file in ["classifier.yaml", "filter.wasm"] {
             fs::write(folder.path().join(file), "").unwrap();
         }
         fs::write(folder.path().join("token"), "sk-very-secret\n").unwrap();
+        fs::write(folder.path().join("key"), "0123456789abcdef\n").unwrap();
         let stack = Self { folder, data: free_port(), admin: free_port() };
         let config = format!(
             "
 listen: {{data: '127.0.0.1:{}', admin: '127.0.0.1:{}'}}
 default_model: m
+id_keys: [{{file: key}}]
 models:
   - name: m
     endpoints: [{{address: 127.0.0.1:9}}]
@@ -67,6 +77,7 @@ models:
         Command::new(env!("CARGO_BIN_EXE_fingerpost"))
             .current_dir(self.folder.path())
             .args(["up", "f.yaml", "--envoy", "./my-envoy", "--classifier", "./classifier", "--wasm", "filter.wasm"])
+            .args(["--state", "./state"])
             .env("TMPDIR", self.folder.path())
             .stderr(Stdio::piped())
             .spawn()
@@ -89,6 +100,7 @@ fn the_stack_comes_up_says_so_and_ends_with_sigterm() {
         r#"#!/bin/sh
 while [ $# -gt 0 ]; do [ "$1" = --admin-address-path ] && admin=$2; [ "$1" = -c ] && file=$2; shift; done
 echo "mode $(stat -c %a "$file") folder $(stat -c %a "$(dirname "$file")")"
+echo "key $FINGERPOST_ID_KEY_0"
 echo "token $(cat token)"
 echo x > "$admin"
 exec sleep 1000
@@ -99,6 +111,7 @@ exec sleep 1000
     let begun = read_until(&mut lines, "token");
     assert!(begun.contains("envoy      | mode 600 folder 700"), "{begun}");
     assert!(begun.contains("envoy      | token [secret]"), "{begun}");
+    assert!(begun.contains("envoy      | key [secret]"), "{begun}");
     // The script took no port: the admin interface is played here.
     let admin = TcpListener::bind(("127.0.0.1", stack.admin)).unwrap();
     let (mut connection, _) = admin.accept().unwrap();
@@ -107,6 +120,8 @@ exec sleep 1000
     assert!(request[..size].starts_with(b"GET /ready "));
     connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
     let ready = read_until(&mut lines, "curl");
+    let all = format!("{begun}{ready}{}", read_until(&mut lines, "/v1/responses"));
+    assert!(all.contains("state      | args serve --config f.yaml --ready-file "), "{all}");
     assert!(ready.contains(&format!("Fingerpost is ready on http://127.0.0.1:{}\n", stack.data)), "{ready}");
     kill(Pid::from_raw(i32::try_from(up.id()).unwrap()), Signal::SIGTERM).unwrap();
     assert_eq!(up.wait().unwrap().code(), Some(0));
@@ -141,4 +156,11 @@ fn what_can_be_known_before_is_said_before() {
         "{said}"
     );
     assert_eq!(output.status.code(), Some(1));
+
+    fs::write(stack.folder.path().join("token"), "t").unwrap();
+    fs::write(stack.folder.path().join("key"), "short").unwrap();
+    let output = stack.up().wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = "(id_keys[0].file) is too short for a secret: it has 5 bytes of at least 16";
+    assert!(said.contains(expected), "{said}");
 }

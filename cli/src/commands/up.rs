@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Error, load};
 use crate::{supervise::Terminal, up};
 
-/// Run the classifier and Envoy on this machine from a configuration file.
+/// Run the classifier, the state service and Envoy on this machine from a configuration file.
 ///
 /// Ends with Ctrl-C, and with everything that it started. Where one of them dies, the others are stopped and the exit
 /// code is 1.
@@ -25,6 +25,12 @@ pub(super) struct Args {
     /// Do not run the classifier: it runs elsewhere, at callouts.classifier.address.
     #[arg(long)]
     no_classifier: bool,
+    /// The state service [default: beside this program, else on PATH].
+    #[arg(long, env = "FINGERPOST_STATE", value_name = "PATH")]
+    state: Option<PathBuf>,
+    /// Do not run the state service: it runs elsewhere, at callouts.state.address. Not run either where that is a host name.
+    #[arg(long)]
+    no_state: bool,
     /// The filter's code [default: beside this program, else target/wasm32-wasip1/wasm/].
     #[arg(long, env = "FINGERPOST_WASM", value_name = "PATH")]
     wasm: Option<PathBuf>,
@@ -40,10 +46,13 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<(), Error> {
     let loaded = load(&args.file, args.wasm.as_deref())?;
     let options = up::Options {
+        file: args.file,
         envoy: args.envoy,
         classifier: args.classifier,
         classifier_config: args.classifier_config,
         run_classifier: !args.no_classifier,
+        state: args.state,
+        run_state: !args.no_state,
         concurrency: args.concurrency,
         log_level: args.log_level,
     };

@@ -31,6 +31,11 @@ pub enum FindError {
         "no fingerpost-classifier found beside this program or on PATH: name it with --classifier, or run it elsewhere and say --no-classifier"
     )]
     Classifier,
+    /// No state service.
+    #[error(
+        "no fingerpost-state found beside this program or on PATH: name it with --state, or run it elsewhere and say --no-state"
+    )]
+    State,
     /// No configuration for the classifier.
     #[error("no classifier configuration at {}: name it with --classifier-config", .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or "))]
     ClassifierConfig(Vec<PathBuf>),
@@ -59,12 +64,20 @@ impl Envoy {
 
 /// The classifier named, else the one beside this program, else on PATH.
 pub(super) fn classifier(named: Option<&Path>) -> Result<PathBuf, FindError> {
-    const NAME: &str = "fingerpost-classifier";
+    service("fingerpost-classifier", named)?.ok_or(FindError::Classifier)
+}
+
+/// The state service named, else the one beside this program, else on PATH.
+pub(super) fn state(named: Option<&Path>) -> Result<PathBuf, FindError> {
+    service("fingerpost-state", named)?.ok_or(FindError::State)
+}
+
+fn service(name: &str, named: Option<&Path>) -> Result<Option<PathBuf>, FindError> {
     if let Some(path) = named {
-        return program(path);
+        return program(path).map(Some);
     }
-    let beside = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(NAME)));
-    beside.filter(|path| is_program(path)).or_else(|| on_path(NAME)).ok_or(FindError::Classifier)
+    let beside = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(name)));
+    Ok(beside.filter(|path| is_program(path)).or_else(|| on_path(name)))
 }
 
 /// The classifier's configuration: the one named, else beside ours, else in the source tree.

@@ -1,4 +1,4 @@
-//! Runs the whole stack on this machine: the classifier and Envoy, from one configuration file.
+//! Runs the whole stack on this machine: the classifier, the state service and Envoy, from one configuration file.
 
 mod find;
 mod plan;
@@ -95,7 +95,7 @@ async fn start_and_watch(supervisor: &mut Supervisor, plan: &Plan, terminal: &Te
         supervisor.ready(&service.name).await?;
     }
     terminal.done();
-    terminal.say(&format!("Fingerpost is ready on {}\n\n{}\n", plan.url, plan.curl()));
+    terminal.say(&format!("Fingerpost is ready on {}\n\n{}\n", plan.url, plan.curls()));
     match supervisor.next_exit().await {
         Some(exit) => Err(Error::Ended(exit)),
         None => Ok(()),

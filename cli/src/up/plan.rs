@@ -1,6 +1,7 @@
 //! What is run, made from the configuration before anything starts.
 
 use std::{
+    ffi::OsString,
     fs::{OpenOptions, Permissions},
     io::Write,
     net::{SocketAddr, TcpListener},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use fingerpost_core::config::Config;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Envoy, Error, find};
@@ -22,6 +23,8 @@ use crate::{
 /// What the configuration does not say.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// The configuration file, for the service that reads it itself.
+    pub file: PathBuf,
     /// Envoy, where it is not to be searched for.
     pub envoy: Option<PathBuf>,
     /// The classifier's program, where it is not to be searched for.
@@ -30,6 +33,10 @@ pub struct Options {
     pub classifier_config: Option<PathBuf>,
     /// Whether the classifier is run here.
     pub run_classifier: bool,
+    /// The state service's program, where it is not to be searched for.
+    pub state: Option<PathBuf>,
+    /// Whether the state service is run here, where the configuration needs it and gives it an address.
+    pub run_state: bool,
     /// Envoy's worker threads; one a core where absent.
     pub concurrency: Option<u32>,
     /// Envoy's log level.
@@ -45,6 +52,8 @@ pub struct Plan {
     pub url: String,
     /// The model name that asks to be routed.
     pub auto_model: String,
+    /// Whether the Responses API is served.
+    pub responses: bool,
     /// Texts that no log line may hold.
     pub secrets: Vec<String>,
     folder: TempDir,
@@ -74,11 +83,13 @@ impl Plan {
         if options.run_classifier {
             services.push(classifier(config, render, options, folder.path())?);
         }
+        services.extend(state(config, options, folder.path())?);
         services.push(envoy(config, render, options, folder.path())?);
         Ok(Self {
             services,
             url: format!("http://{}", reachable(data)),
             auto_model: config.auto_model.clone(),
+            responses: config.response_api.enabled,
             secrets: environment::secrets(config, render),
             folder,
         })
@@ -90,12 +101,21 @@ impl Plan {
         self.folder.path()
     }
 
-    /// A command to paste.
+    /// Commands to paste, a line each.
     #[must_use]
-    pub fn curl(&self) -> String {
-        let message = json!({"role": "user", "content": "What is the derivative of x^2?"});
-        let body = json!({"model": self.auto_model, "messages": [message]});
-        format!("curl {}/v1/chat/completions -H 'content-type: application/json' -d '{body}'", self.url)
+    pub fn curls(&self) -> String {
+        let question = "What is the derivative of x^2?";
+        let body = json!({"model": self.auto_model, "messages": [{"role": "user", "content": question}]});
+        let mut curls = self.curl("/v1/chat/completions", &body);
+        if self.responses {
+            curls.push('\n');
+            curls.push_str(&self.curl("/v1/responses", &json!({"model": self.auto_model, "input": question})));
+        }
+        curls
+    }
+
+    fn curl(&self, path: &str, body: &Value) -> String {
+        format!("curl {}{path} -H 'content-type: application/json' -d '{body}'", self.url)
     }
 }
 
@@ -109,12 +129,29 @@ fn classifier(config: &Config, render: &envoy::Options, options: &Options, folde
     if let Ok(address) = config.callouts.classifier.address.parse::<SocketAddr>() {
         service = service.args(["--listen".to_owned(), address.to_string()]);
     }
-    // What it writes passes through here: whether colours are wanted is seen here alone.
-    if !console::colors_enabled_stderr() {
-        service.env.push(("NO_COLOR".into(), "1".into()));
-    }
+    service.env.extend(no_colour());
     service.ready = Ready::File(ready);
     Ok(service)
+}
+
+/// The state service, where it is needed here. At a host name it runs elsewhere.
+fn state(config: &Config, options: &Options, folder: &Path) -> Result<Option<Service>, Error> {
+    let here = config.callouts.state.address.parse::<SocketAddr>().is_ok();
+    if !(options.run_state && config.response_api.enabled && here) {
+        return Ok(None);
+    }
+    let ready = folder.join("state.json");
+    let mut service = Service::new("state", find::state(options.state.as_deref())?);
+    service.args = vec!["serve".into(), "--config".into(), options.file.clone().into()];
+    service.args.extend(["--ready-file".into(), ready.clone().into()]);
+    service.env.extend(no_colour());
+    service.ready = Ready::File(ready);
+    Ok(Some(service))
+}
+
+/// What a service writes passes through here: whether colours are wanted is seen here alone.
+fn no_colour() -> Option<(OsString, OsString)> {
+    (!console::colors_enabled_stderr()).then(|| ("NO_COLOR".into(), "1".into()))
 }
 
 fn envoy(config: &Config, render: &envoy::Options, options: &Options, folder: &Path) -> Result<Service, Error> {
@@ -138,6 +175,7 @@ fn envoy(config: &Config, render: &envoy::Options, options: &Options, folder: &P
     if let Some(workers) = options.concurrency {
         service = service.args(["--concurrency".to_owned(), workers.to_string()]);
     }
+    service.env.extend(environment::id_keys(config, render));
     let url = format!("http://{}/ready", config.listen.admin);
     service.ready = Ready::All(vec![Ready::File(admin), Ready::Http(url)]);
     Ok(service)

@@ -83,10 +83,13 @@ async fn run(args: Args) -> Result<(), DemoError> {
     let base = std::path::absolute(&file)?.parent().map(PathBuf::from).unwrap_or_default();
     let render = envoy::Options { wasm: places::wasm()?, system_ca: environment::system_ca(), base };
     let options = up::Options {
+        file,
         envoy: std::env::var_os("FINGERPOST_ENVOY").map(PathBuf::from),
         classifier: Some(places::classifier()?),
         classifier_config: Some(places::classifier_config()?),
         run_classifier: true,
+        state: Some(places::state()?),
+        run_state: true,
         concurrency: args.concurrency,
         log_level: "warning".to_owned(),
     };

@@ -2,35 +2,58 @@
 
 use fingerpost_core::{
     config::{Config, Endpoint, Target},
-    headers::{AFFINITY, DESTINATION, GATEWAY_DESTINATION},
+    headers::{DESTINATION, GATEWAY_DESTINATION},
 };
 use serde_json::{Map, Value, json};
 
-use super::{Error, MAX_CONNECTIONS, Options, Pool, buffer_limit, credentials, duration, target, tls};
+use super::{Error, MAX_CONNECTIONS, Options, Pool, buffer_limit, credentials::Token, duration, target, tls};
 
-const PROTOCOL_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+pub(super) const PROTOCOL_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 // Under the 5 s after which uvicorn and Node close an idle connection: a request must not meet the closing one.
 const UPSTREAM_IDLE: &str = "4s";
 // Requests and retries at once; Envoy's own default of 3 retries would fail requests when a busy endpoint dies.
 const MAX_REQUESTS: u64 = 65_536;
 
+/// All endpoints of a model.
 pub(super) fn model(pool: &Pool<'_>, options: &Options) -> Value {
+    let endpoints = pool.model.endpoints.iter().map(lb_endpoint).collect();
+    of_model(pool, options, Hosts { name: pool.cluster.clone(), endpoints, policy: load_balancing(pool) })
+}
+
+/// One cluster for each endpoint of a model whose backends keep the conversations: what this one has, no other one can answer
+/// for.
+pub(super) fn pinned(pool: &Pool<'_>, options: &Options) -> Vec<Value> {
+    let hosts = pool.model.endpoints.iter().map(|endpoint| Hosts {
+        name: pool.model.pinned_cluster(endpoint),
+        endpoints: vec![lb_endpoint(endpoint)],
+        policy: policies(round_robin()),
+    });
+    hosts.map(|hosts| of_model(pool, options, hosts)).collect()
+}
+
+/// In what the clusters of a model differ.
+struct Hosts {
+    name: String,
+    endpoints: Vec<Value>,
+    policy: Value,
+}
+
+fn of_model(pool: &Pool<'_>, options: &Options, hosts: Hosts) -> Value {
     let model = pool.model;
-    let endpoints: Vec<Value> = model.endpoints.iter().map(lb_endpoint).collect();
     let mut cluster = Map::from_iter([
-        ("name".to_owned(), json!(pool.cluster)),
+        ("name".to_owned(), json!(hosts.name)),
         ("connect_timeout".to_owned(), json!(duration(model.connect_timeout))),
         ("circuit_breakers".to_owned(), circuit_breakers()),
-        ("load_balancing_policy".to_owned(), load_balancing(pool)),
+        ("load_balancing_policy".to_owned(), hosts.policy),
         (
             "load_assignment".to_owned(),
-            json!({"cluster_name": pool.cluster, "endpoints": [{"lb_endpoints": endpoints}]}),
+            json!({"cluster_name": hosts.name, "endpoints": [{"lb_endpoints": hosts.endpoints}]}),
         ),
         ("typed_extension_protocol_options".to_owned(), json!({PROTOCOL_OPTIONS: http1(pool)})),
     ]);
     discovery(&mut cluster, pool.is_named());
     if let Some(tls) = &model.tls {
-        cluster.insert("transport_socket".to_owned(), tls::transport_socket(tls, options));
+        cluster.insert("transport_socket".to_owned(), tls::transport_socket(tls, tls::Http::One, options));
     }
     Value::Object(cluster)
 }
@@ -48,7 +71,7 @@ fn lb_endpoint(endpoint: &Endpoint) -> Value {
 }
 
 /// Addresses stand as they are; names are resolved, every address of each, as long as the answer says it holds.
-fn discovery(cluster: &mut Map<String, Value>, named: bool) {
+pub(super) fn discovery(cluster: &mut Map<String, Value>, named: bool) {
     if !named {
         cluster.insert("type".to_owned(), json!("STATIC"));
         return;
@@ -85,7 +108,7 @@ fn load_balancing(pool: &Pool<'_>) -> Value {
     policies(policy)
 }
 
-fn policies(policy: Value) -> Value {
+pub(super) fn policies(policy: Value) -> Value {
     json!({"policies": [{"typed_extension_config": policy}]})
 }
 
@@ -96,7 +119,7 @@ fn maglev() -> Value {
     })
 }
 
-fn round_robin() -> Value {
+pub(super) fn round_robin() -> Value {
     json!({
         "name": "envoy.load_balancing_policies.round_robin",
         "typed_config": {
@@ -105,7 +128,7 @@ fn round_robin() -> Value {
     })
 }
 
-fn circuit_breakers() -> Value {
+pub(super) fn circuit_breakers() -> Value {
     json!({"thresholds": [{
         "max_connections": MAX_CONNECTIONS,
         "max_pending_requests": MAX_REQUESTS,
@@ -115,8 +138,9 @@ fn circuit_breakers() -> Value {
 }
 
 fn http1(pool: &Pool<'_>) -> Value {
+    let injector = Token::of_model(pool).map(|token| token.injector());
     let filters: Vec<Value> =
-        [Some(header_mutation()), credentials::injector(pool), Some(upstream_codec())].into_iter().flatten().collect();
+        [Some(header_mutation()), injector, Some(upstream_codec())].into_iter().flatten().collect();
     json!({
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "common_http_protocol_options": {"idle_timeout": UPSTREAM_IDLE},
@@ -125,7 +149,7 @@ fn http1(pool: &Pool<'_>) -> Value {
     })
 }
 
-/// Runs once the host is chosen, for every try: hides what chose it, and names the endpoint that serves this try to the backend
+/// Runs once the host is chosen, for every try: hides what chose it and whose request it is, and names the endpoint that serves this try to the backend
 /// and to the client.
 fn header_mutation() -> Value {
     let served_by = json!({"append": {
@@ -139,7 +163,7 @@ fn header_mutation() -> Value {
             "mutations": {
                 "request_mutations": [
                     {"remove": GATEWAY_DESTINATION},
-                    {"remove": AFFINITY},
+                    {"remove_on_match": {"key_matcher": {"prefix": "x-fingerpost-"}}},
                     {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
                     served_by,
                 ],
@@ -149,7 +173,7 @@ fn header_mutation() -> Value {
     })
 }
 
-fn upstream_codec() -> Value {
+pub(super) fn upstream_codec() -> Value {
     json!({
         "name": "envoy.filters.http.upstream_codec",
         "typed_config": {
@@ -176,17 +200,22 @@ pub(super) fn classifier(config: &Config) -> Result<Value, Error> {
                 "endpoints": [{"lb_endpoints": [{"endpoint": {"address": target(&address)}}]}],
             }),
         ),
-        ("typed_extension_protocol_options".to_owned(), json!({PROTOCOL_OPTIONS: http2()})),
+        ("typed_extension_protocol_options".to_owned(), json!({PROTOCOL_OPTIONS: http2(&[])})),
     ]);
     discovery(&mut cluster, matches!(address, Target::Host { .. }));
     Ok(Value::Object(cluster))
 }
 
-fn http2() -> Value {
-    json!({
+/// HTTP/2 with a ping; `filters` are upstream filters, none where empty.
+pub(super) fn http2(filters: &[Value]) -> Value {
+    let mut options = json!({
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http2_protocol_options": {
             "connection_keepalive": {"interval": "10s", "timeout": "2s"},
         }},
-    })
+    });
+    if let (false, Some(options)) = (filters.is_empty(), options.as_object_mut()) {
+        options.insert("http_filters".to_owned(), json!(filters));
+    }
+    options
 }

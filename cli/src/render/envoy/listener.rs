@@ -21,7 +21,7 @@ pub(super) fn data(config: &Config, options: &Options) -> Result<Value, Error> {
 }
 
 fn connection_manager(config: &Config, options: &Options) -> Result<Value, Error> {
-    Ok(json!({
+    let mut manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "data",
         "codec_type": "AUTO",
@@ -42,7 +42,22 @@ fn connection_manager(config: &Config, options: &Options) -> Result<Value, Error
         "local_reply_config": local_reply::config(),
         "route_config": routes::config(config),
         "http_filters": [wasm::filter(config, options)?, router()],
-    }))
+    });
+    if let (Some(header), Some(manager)) = (&config.owner.header, manager.as_object_mut()) {
+        manager.insert("early_header_mutation_extensions".to_owned(), json!([without(header)]));
+    }
+    Ok(manager)
+}
+
+/// Before any filter: a client that names the owner itself would be whoever it likes.
+fn without(header: &str) -> Value {
+    json!({
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "mutations": [{"remove": header}],
+        },
+    })
 }
 
 /// The stream's own limit must not cut a model's longer one, which stands on its route.

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::{routes::PINNED_ROUTES, state};
+
 /// What a reply says.
 pub(super) struct Reply {
     pub kind: &'static str,
@@ -12,10 +14,19 @@ pub(super) struct Reply {
 
 /// What Envoy answers by itself, told by its response flags or by its details.
 struct Case {
+    on: On,
     when: When,
     /// The status where Envoy's own is not the right one.
     status: Option<u16>,
     reply: Reply,
+}
+
+/// The routes whose replies a case shapes. The headers that chose a route are gone once a host was: its name stays.
+#[derive(Clone, Copy)]
+enum On {
+    Any,
+    Pinned,
+    State,
 }
 
 enum When {
@@ -23,9 +34,13 @@ enum When {
     Details(&'static str),
 }
 
+const TIMEOUTS: &[&str] = &["UT", "SI", "DT", "UMSDR"];
+const FAILURES: &[&str] = &["UH", "UF", "UC", "UR", "LR", "URX", "UPE", "NC", "DF"];
+
 // In order: the first one that matches shapes the reply.
 const CASES: &[Case] = &[
     Case {
+        on: On::Any,
         when: When::Details("response.code_details == 'request_payload_too_large'"),
         status: Some(413),
         reply: Reply {
@@ -35,6 +50,7 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        on: On::Any,
         when: When::Details("response.code_details.startsWith('wasm_fail')"),
         status: Some(503),
         reply: Reply {
@@ -44,7 +60,38 @@ const CASES: &[Case] = &[
         },
     },
     Case {
-        when: When::Flags(&["UT", "SI", "DT", "UMSDR"]),
+        on: On::State,
+        when: When::Flags(TIMEOUTS),
+        status: Some(504),
+        reply: Reply {
+            kind: "server_error",
+            code: "state_unavailable",
+            message: "The state service, which keeps conversations, did not answer in time. Try again.",
+        },
+    },
+    Case {
+        on: On::State,
+        when: When::Flags(FAILURES),
+        status: Some(503),
+        reply: Reply {
+            kind: "server_error",
+            code: "state_unavailable",
+            message: "The state service, which keeps conversations, is unavailable. Try again.",
+        },
+    },
+    Case {
+        on: On::Pinned,
+        when: When::Flags(FAILURES),
+        status: Some(503),
+        reply: Reply {
+            kind: "server_error",
+            code: "endpoint_unavailable",
+            message: "The backend instance that holds this conversation cannot be reached, and no other one can answer for it.",
+        },
+    },
+    Case {
+        on: On::Any,
+        when: When::Flags(TIMEOUTS),
         status: Some(504),
         reply: Reply {
             kind: "server_error",
@@ -53,7 +100,8 @@ const CASES: &[Case] = &[
         },
     },
     Case {
-        when: When::Flags(&["UH", "UF", "UC", "UR", "LR", "URX", "UPE", "NC", "DF"]),
+        on: On::Any,
+        when: When::Flags(FAILURES),
         status: Some(503),
         reply: Reply {
             kind: "server_error",
@@ -62,6 +110,7 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        on: On::Any,
         when: When::Flags(&["UO", "OM", "LH"]),
         status: Some(503),
         reply: Reply {
@@ -71,12 +120,14 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        on: On::Any,
         when: When::Flags(&["NR"]),
         status: Some(404),
         reply: Reply { kind: "invalid_request_error", code: "not_found", message: "There is nothing at this path." },
     },
     // A path with escaped slashes, headers that are too large or too slow, a broken request.
     Case {
+        on: On::Any,
         when: When::Details("response.code < 500 && !(response.code_details in ['', 'direct_response'])"),
         status: None,
         reply: Reply {
@@ -86,6 +137,7 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        on: On::Any,
         when: When::Details("response.code >= 500 && !(response.code_details in ['', 'direct_response'])"),
         status: None,
         reply: Reply {
@@ -101,27 +153,35 @@ pub(super) fn config() -> Value {
 }
 
 fn mapper(case: &Case) -> Value {
-    let mut mapper = Map::from_iter([
-        ("filter".to_owned(), filter(&case.when)),
-        ("body_format_override".to_owned(), body(&case.reply)),
-    ]);
+    let mut mapper =
+        Map::from_iter([("filter".to_owned(), filter(case)), ("body_format_override".to_owned(), body(&case.reply))]);
     if let Some(status) = case.status {
         mapper.insert("status_code".to_owned(), json!(status));
     }
     Value::Object(mapper)
 }
 
-fn filter(when: &When) -> Value {
-    match when {
+fn filter(case: &Case) -> Value {
+    let when = match case.when {
         When::Flags(flags) => json!({"response_flag_filter": {"flags": flags}}),
-        When::Details(expression) => json!({"extension_filter": {
-            "name": "envoy.access_loggers.extension_filters.cel",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-                "expression": expression,
-            },
-        }}),
-    }
+        When::Details(expression) => cel(expression),
+    };
+    let route = match case.on {
+        On::Any => return when,
+        On::Pinned => cel(&format!("xds.route_name.startsWith('{PINNED_ROUTES}')")),
+        On::State => cel(&format!("xds.route_name == '{}'", state::ROUTE)),
+    };
+    json!({"and_filter": {"filters": [when, route]}})
+}
+
+fn cel(expression: &str) -> Value {
+    json!({"extension_filter": {
+        "name": "envoy.access_loggers.extension_filters.cel",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+            "expression": expression,
+        },
+    }})
 }
 
 /// OpenAI's error object, with `content-type: application/json`.

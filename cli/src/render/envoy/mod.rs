@@ -1,10 +1,12 @@
-//! The Envoy 1.40 bootstrap: one listener whose filter decides, one cluster a model, one for the classifier.
+//! The Envoy 1.40 bootstrap: one listener whose filter decides, one cluster a model, one for each endpoint that keeps
+//! conversations, one for the classifier and one for the state service.
 
 mod clusters;
 mod credentials;
 mod listener;
 mod local_reply;
 mod routes;
+mod state;
 mod tls;
 mod wasm;
 
@@ -15,6 +17,8 @@ use std::{
 
 use fingerpost_core::config::{Config, Millis, Model, Target};
 use serde_json::{Value, json};
+
+use self::credentials::Token;
 
 // Beyond the largest body: what the filter adds to it, and a message of the classifier's framing.
 const BUFFER_MARGIN: u64 = 1024 * 1024;
@@ -53,12 +57,19 @@ pub enum Error {
 /// # Errors
 /// An address that does not read, or a configuration that does not serialize: neither where `config` was validated.
 pub fn bootstrap(config: &Config, options: &Options) -> Result<Value, Error> {
-    let mut secrets = Vec::new();
+    let (mut secrets, mut clusters) = (Vec::new(), Vec::new());
     for pool in pools(config) {
-        secrets.extend(credentials::secret(&pool, options));
+        secrets.extend(Token::of_model(&pool).map(|token| token.secret(options)));
+        clusters.push(clusters::model(&pool, options));
+        if pool.is_pinned(config) {
+            clusters.extend(clusters::pinned(&pool, options));
+        }
     }
-    let mut clusters: Vec<Value> = pools(config).map(|pool| clusters::model(&pool, options)).collect();
     clusters.push(clusters::classifier(config)?);
+    if config.response_api.enabled {
+        secrets.extend(Token::of_state(config).map(|token| token.secret(options)));
+        clusters.push(state::cluster(config, options)?);
+    }
     Ok(json!({
         "node": {"id": "fingerpost", "cluster": "fingerpost"},
         "admin": {
@@ -96,6 +107,11 @@ impl Pool<'_> {
     /// Whether there is anything to choose: with one endpoint the filter sends neither list nor key.
     fn has_choice(&self) -> bool {
         self.model.endpoints.len() > 1
+    }
+
+    /// Whether some of its requests can be answered by one endpoint alone.
+    fn is_pinned(&self, config: &Config) -> bool {
+        config.response_api.enabled && self.model.keeps_responses()
     }
 }
 

@@ -1,18 +1,28 @@
-//! Routes: one a model, chosen by the header that the filter sets, and a last one for requests that no model got.
+//! Routes: one a model, chosen by the header that the filter sets, before it one for requests that a single endpoint can answer,
+//! one for the state service, and a last one for requests that no model got.
 
 use fingerpost_core::{
     config::{Config, Model, RetryOn},
-    headers::{AFFINITY, PROCESSING_TIME, SELECTED_MODEL},
+    headers::{AFFINITY, PINNED, PROCESSING_TIME, SELECTED_MODEL},
 };
 use serde_json::{Map, Value, json};
 
-use super::{Pool, buffer_limit, duration, local_reply, pools};
+use super::{Pool, buffer_limit, duration, local_reply, pools, state};
 
 // Tries of Envoy's to find a host that was not tried yet.
 const HOST_ATTEMPTS: u64 = 8;
 
 pub(super) fn config(config: &Config) -> Value {
-    let mut routes: Vec<Value> = pools(config).map(|pool| model(&pool, config)).collect();
+    let mut routes = Vec::new();
+    if config.response_api.enabled {
+        routes.push(state::route(config));
+    }
+    for pool in pools(config) {
+        if pool.is_pinned(config) {
+            routes.push(pinned(&pool, config));
+        }
+        routes.push(model(&pool, config));
+    }
     routes.push(unrouted());
     json!({
         "name": "data",
@@ -20,20 +30,50 @@ pub(super) fn config(config: &Config) -> Value {
     })
 }
 
+/// What the names of the routes begin with whose requests only one endpoint can answer.
+pub(super) const PINNED_ROUTES: &str = "pinned_";
+
 fn model(pool: &Pool<'_>, config: &Config) -> Value {
+    let mut action = reached(pool);
+    action.insert("cluster".to_owned(), json!(pool.cluster));
+    if pool.has_choice() {
+        action.insert("hash_policy".to_owned(), json!([{"header": {"header_name": AFFINITY}}]));
+    }
+    if let Some(retry) = retry(pool) {
+        action.insert("retry_policy".to_owned(), retry);
+    }
+    of_model(pool, config, Route { name: pool.cluster.clone(), matches: vec![], action })
+}
+
+/// To the cluster that the filter names: no other host, and no second try.
+fn pinned(pool: &Pool<'_>, config: &Config) -> Value {
+    let mut action = reached(pool);
+    action.insert("cluster_header".to_owned(), json!(PINNED));
+    let matches = vec![json!({"name": PINNED, "present_match": true})];
+    of_model(pool, config, Route { name: format!("{PINNED_ROUTES}{}", pool.cluster), matches, action })
+}
+
+/// In what the routes of a model differ.
+struct Route {
+    name: String,
+    /// What must match beside the model's name.
+    matches: Vec<Value>,
+    action: Map<String, Value>,
+}
+
+fn of_model(pool: &Pool<'_>, config: &Config, route: Route) -> Value {
+    let mut matches = vec![json!({"name": SELECTED_MODEL, "string_match": {"exact": pool.model.name}})];
+    matches.extend(route.matches);
     json!({
-        "name": pool.cluster,
-        "match": {
-            "prefix": "/",
-            "headers": [{"name": SELECTED_MODEL, "string_match": {"exact": pool.model.name}}],
-        },
+        "name": route.name,
+        "match": {"prefix": "/", "headers": matches},
         "request_body_buffer_limit": buffer_limit(config),
         "response_headers_to_add": [
             header(SELECTED_MODEL, &pool.model.name.replace('%', "%%")),
             // The filter sets what a callout took: these headers stand before it sees the response.
             header(PROCESSING_TIME, "0"),
         ],
-        "route": action(pool),
+        "route": route.action,
     })
 }
 
@@ -41,10 +81,10 @@ fn header(key: &str, value: &str) -> Value {
     json!({"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"})
 }
 
-fn action(pool: &Pool<'_>) -> Value {
+/// What all routes of a model have in common: how its backends are spoken to.
+fn reached(pool: &Pool<'_>) -> Map<String, Value> {
     let model = pool.model;
     let mut action = Map::from_iter([
-        ("cluster".to_owned(), json!(pool.cluster)),
         ("timeout".to_owned(), json!("0s")),
         ("idle_timeout".to_owned(), json!(duration(model.idle_timeout))),
     ]);
@@ -56,13 +96,7 @@ fn action(pool: &Pool<'_>) -> Value {
     } else if pool.is_named() {
         action.insert("auto_host_rewrite".to_owned(), json!(true));
     }
-    if pool.has_choice() {
-        action.insert("hash_policy".to_owned(), json!([{"header": {"header_name": AFFINITY}}]));
-    }
-    if let Some(retry) = retry(pool) {
-        action.insert("retry_policy".to_owned(), retry);
-    }
-    Value::Object(action)
+    action
 }
 
 /// The `/v1` of the path becomes the backend's own prefix; Envoy keeps the query out of it.

@@ -1,5 +1,7 @@
 //! What types cannot say: names that refer, things that must be unique, rules that must compile.
 
+mod response_api;
+
 use std::{collections::HashSet, fmt, net::SocketAddr};
 
 use serde::Deserializer;
@@ -66,6 +68,7 @@ impl Config {
         report.decisions(self);
         report.passthrough(self);
         report.limits(self);
+        report.response_api(self);
         if report.0.is_empty() { Ok(()) } else { Err(ConfigError(report.0)) }
     }
 
