@@ -54,7 +54,8 @@ impl Ask<'_> {
             let calls = self.tool_calls()?;
             Some(json!({ "role": "assistant", "content": null, "tool_calls": calls }))
         });
-        let message = message.unwrap_or_else(|| json!({ "role": "assistant", "content": self.text(), "refusal": null }));
+        let message =
+            message.unwrap_or_else(|| json!({ "role": "assistant", "content": self.text(), "refusal": null }));
         let fits = if message.get("tool_calls").is_some() { "tool_calls" } else { "stop" };
         let reason = self.behaviour.finish_reason.as_deref().unwrap_or(fits);
         (message, Some(reason).filter(|reason| *reason != "none").map(str::to_owned))
@@ -74,7 +75,8 @@ impl Ask<'_> {
         if self.request.get("logprobs").and_then(Value::as_bool) != Some(true) {
             return Value::Null;
         }
-        let token = |word: &str| json!({ "token": word, "logprob": -0.5, "bytes": word.as_bytes(), "top_logprobs": [] });
+        let token =
+            |word: &str| json!({ "token": word, "logprob": -0.5, "bytes": word.as_bytes(), "top_logprobs": [] });
         json!({ "content": text.split_inclusive(' ').map(token).collect::<Vec<_>>(), "refusal": null })
     }
 

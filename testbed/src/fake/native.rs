@@ -132,7 +132,8 @@ impl Kept {
             Some("in_progress") => finish(&mut response.json, std::mem::take(&mut response.pending)),
             _ => {}
         }
-        let option = |name: &str| query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name));
+        let option =
+            |name: &str| query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name));
         if option("stream").is_some_and(|(_, value)| value == "true") {
             let after = option("starting_after").and_then(|(_, number)| number.parse().ok());
             return Reply::Events(events(&response.json, after));

@@ -131,8 +131,11 @@ impl Stack {
     }
 
     async fn boot(builder: Builder) -> Result<Self, StackError> {
-        let mut fakes = Vec::new();
+        let mut fakes: Vec<Fake> = Vec::new();
         for endpoint in builder.models.iter().flat_map(|model| &model.endpoints) {
+            if fakes.iter().any(|fake| fake.name() == endpoint.fake.name) {
+                continue;
+            }
             fakes.push(Fake::start(endpoint.fake.clone()).await.map_err(StackError::Listen)?);
         }
         let (classifier, address) = RunningClassifier::start(builder.classifier.clone()).await?;

@@ -31,7 +31,8 @@ impl RedisProcess {
         let free = TcpListener::bind(("127.0.0.1", 0)).await.map_err(StackError::Listen)?;
         let address = free.local_addr().map_err(StackError::Listen)?;
         drop(free);
-        let mut args: Vec<_> = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"].map(Into::into).into();
+        let mut args: Vec<_> =
+            ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"].map(Into::into).into();
         args.extend([address.port().to_string().into(), "--dir".into(), folder.path().into()]);
         let program = Program { name: "redis-server", path: PathBuf::from("redis-server"), args, env: Vec::new() };
         let mut process = Process::start(program)?;

@@ -13,7 +13,7 @@ pub struct ModelSetup {
     pub(super) fields: Map<String, Value>,
 }
 
-/// A fake backend as an endpoint.
+/// A fake backend as an endpoint. Models that name the same one share it.
 #[derive(Debug, Clone)]
 pub struct EndpointSetup {
     /// The backend; its name is the endpoint's.
@@ -167,11 +167,13 @@ impl Builder {
         Stack::boot(self).await
     }
 
-    /// The configuration document, given the running backends (in the models' order) and the classifier's address.
+    /// The configuration document, given the running backends and the classifier's address.
     pub(super) fn document(&self, fakes: &[Fake], classifier: &str) -> Value {
-        let mut fakes = fakes.iter();
         let models = self.models.iter().map(|model| {
-            let endpoints = model.endpoints.iter().zip(fakes.by_ref()).map(|(endpoint, fake)| endpoint.to_json(fake));
+            let endpoints = model.endpoints.iter().filter_map(|endpoint| {
+                let fake = fakes.iter().find(|fake| fake.name() == endpoint.fake.name)?;
+                Some(endpoint.to_json(fake))
+            });
             let mut json = json!({ "name": model.name, "endpoints": endpoints.collect::<Vec<_>>() });
             merge(&mut json, &model.fields);
             json

@@ -17,7 +17,8 @@ pub(crate) const CHAT: &str = "/v1/chat/completions";
 
 /// Chat backends: `chat`, `other`, and `old` with an older dialect; maths goes to `other`.
 pub(crate) fn builder() -> Builder {
-    let options = json!({ "max_tokens_field": "max_tokens", "developer_role": "system", "tokenizer_path": "/tokenize" });
+    let options =
+        json!({ "max_tokens_field": "max_tokens", "developer_role": "system", "tokenizer_path": "/tokenize" });
     Stack::builder()
         .model(ModelSetup::named("old").field("options", options))
         .model(ModelSetup::named("other"))

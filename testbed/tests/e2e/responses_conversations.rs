@@ -48,7 +48,8 @@ async fn comes_and_goes(stack: Arc<Stack>) {
 }
 
 async fn items_come_and_go(stack: Arc<Stack>) {
-    let made = conversation(&stack, &json!({ "items": [{ "type": "message", "role": "user", "content": "one" }] })).await;
+    let made =
+        conversation(&stack, &json!({ "items": [{ "type": "message", "role": "user", "content": "one" }] })).await;
     let path = format!("{PATH}/{}/items", id(&made));
     let body = json!({ "items": [{ "type": "message", "role": "user", "content": "two" }] });
     answered(stack.address(), Call::post(&path, body.to_string())).await;

@@ -76,7 +76,10 @@ async fn one_turn(stack: Arc<Stack>) {
         assert_eq!(got, value, "{name}");
     }
     let part = &response["output"][0]["content"][0];
-    assert_eq!((&part["type"], &part["annotations"], &part["logprobs"]), (&json!("output_text"), &json!([]), &json!([])));
+    assert_eq!(
+        (&part["type"], &part["annotations"], &part["logprobs"]),
+        (&json!("output_text"), &json!([]), &json!([]))
+    );
     assert!(response["created_at"].is_number() && response["completed_at"].is_number(), "{response}");
 }
 
@@ -196,7 +199,10 @@ async fn tool_calls_go_round(stack: Arc<Stack>) {
     let tools = json!({ "tools": [weather()] });
     let called = respond(&stack, &with(ask("chat", "please use the tool"), tools.clone())).await;
     let call = &called["output"][0];
-    assert_eq!((&call["type"], &call["name"], &call["status"]), (&json!("function_call"), &json!("weather"), &json!("completed")));
+    assert_eq!(
+        (&call["type"], &call["name"], &call["status"]),
+        (&json!("function_call"), &json!("weather"), &json!("completed"))
+    );
     assert_eq!(call["arguments"], r#"{"city":"Paris"}"#);
     let output = json!([{ "type": "function_call_output", "call_id": call["call_id"], "output": "sunny" }]);
     let (answer, asked) = translated(&stack, &with(follow("other", &called, output), tools)).await;
@@ -213,14 +219,13 @@ async fn tool_calls_go_round(stack: Arc<Stack>) {
 }
 
 async fn several_calls_are_one_message(stack: Arc<Stack>) {
-    let call = |n: usize| {
-        json!({ "id": format!("call_{n}"), "type": "function", "function": { "name": "weather", "arguments": format!("{{\"n\":{n}}}") } })
-    };
+    let call = |n: usize| json!({ "id": format!("call_{n}"), "type": "function", "function": { "name": "weather", "arguments": format!("{{\"n\":{n}}}") } });
     let message = json!({ "role": "assistant", "content": "Let me see.", "tool_calls": [call(1), call(2)] });
     let behaviour = Behaviour { message: Some(message.clone()), ..Behaviour::default() };
     let request = with(ask("chat", behaviour.marker()), json!({ "tools": [weather()] }));
     let called = respond(&stack, &request).await;
-    let kinds: Vec<_> = called["output"].as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();
+    let kinds: Vec<_> =
+        called["output"].as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["message", "function_call", "function_call"]);
     let answer = |n: usize| json!({ "type": "function_call_output", "call_id": called["output"][n]["call_id"], "output": format!("{n}") });
     let (_, asked) = translated(&stack, &follow("chat", &called, json!([answer(2), answer(1)]))).await;
@@ -267,15 +272,18 @@ async fn log_probabilities(stack: Arc<Stack>) {
     let (response, asked) = translated(&stack, &with(ask("chat", "hi"), more)).await;
     assert_eq!((&asked["logprobs"], &asked["top_logprobs"]), (&json!(true), &json!(2)));
     let part = &response["output"][0]["content"][0];
-    let tokens: String = part["logprobs"].as_array().unwrap().iter().filter_map(|token| token["token"].as_str()).collect();
+    let tokens: String =
+        part["logprobs"].as_array().unwrap().iter().filter_map(|token| token["token"].as_str()).collect();
     assert_eq!(part["text"], tokens);
 }
 
 async fn a_schema(stack: Arc<Stack>) {
     let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"], "additionalProperties": false });
     let format = json!({ "type": "json_schema", "name": "answer", "schema": schema, "strict": true });
-    let (response, asked) = translated(&stack, &with(ask("chat", "a number"), json!({ "text": { "format": format } }))).await;
-    let wanted = json!({ "type": "json_schema", "json_schema": { "name": "answer", "schema": schema, "strict": true } });
+    let (response, asked) =
+        translated(&stack, &with(ask("chat", "a number"), json!({ "text": { "format": format } }))).await;
+    let wanted =
+        json!({ "type": "json_schema", "json_schema": { "name": "answer", "schema": schema, "strict": true } });
     assert_eq!(asked["response_format"], wanted);
     assert_eq!((text(&response).as_str(), &response["text"]["format"]), (r#"{"n":7}"#, &format));
 }

@@ -68,7 +68,15 @@ async fn an_unknown_previous_response(stack: Arc<Stack>) {
 }
 
 async fn built_in_tools(stack: Arc<Stack>) {
-    for kind in ["web_search", "file_search", "code_interpreter", "computer_use_preview", "image_generation", "mcp", "local_shell"] {
+    for kind in [
+        "web_search",
+        "file_search",
+        "code_interpreter",
+        "computer_use_preview",
+        "image_generation",
+        "mcp",
+        "local_shell",
+    ] {
         let tools = json!({ "tools": [weather(), { "type": kind }] });
         let error = refused(&stack, create(&with(ask("chat", "x"), tools)), 400).await;
         assert_eq!(error["param"], "tools[1].type", "{kind}: {error}");
@@ -143,9 +151,13 @@ async fn strangers_find_nothing(stack: Arc<Stack>) {
             Some(token) => call.header("authorization", token),
             None => call,
         };
-        for (method, rest) in
-            [(Method::GET, ""), (Method::GET, "?stream=true"), (Method::GET, "/input_items"), (Method::POST, "/cancel"), (Method::DELETE, "")]
-        {
+        for (method, rest) in [
+            (Method::GET, ""),
+            (Method::GET, "?stream=true"),
+            (Method::GET, "/input_items"),
+            (Method::POST, "/cancel"),
+            (Method::DELETE, ""),
+        ] {
             refused(&stack, as_them(stored(method, id, rest)), 404).await;
         }
         for (method, rest) in [(Method::GET, ""), (Method::GET, "/items"), (Method::DELETE, "")] {
@@ -174,7 +186,13 @@ async fn methods_and_paths(stack: Arc<Stack>) {
         assert_error(&reply, 405, "method_not_allowed");
         assert_eq!(reply.header("allow"), Some(allow), "{method} {path}");
     }
-    for path in ["/v1/responses/", "/v1/responsesx", "/v1/responses/compact", "/v1/responses/resp_1/nothing", "/v1/conversationsx"] {
+    for path in [
+        "/v1/responses/",
+        "/v1/responsesx",
+        "/v1/responses/compact",
+        "/v1/responses/resp_1/nothing",
+        "/v1/conversationsx",
+    ] {
         assert_error(&stack.send(Call::post(path, "{}")).await.unwrap(), 404, "not_found");
     }
 }
@@ -192,7 +210,11 @@ async fn errors_of_the_backend(stack: Arc<Stack>) {
         let request = behaving("chat", &Behaviour { status, ..Behaviour::default() });
         for reply in [stack.send(create(&request)).await.unwrap(), streamed(&stack, &request).await] {
             assert_eq!(reply.status, status, "{}", reply.text());
-            assert!(reply.json()["error"]["message"].as_str().is_some_and(|m| m.contains("fake backend")), "{}", reply.text());
+            assert!(
+                reply.json()["error"]["message"].as_str().is_some_and(|m| m.contains("fake backend")),
+                "{}",
+                reply.text()
+            );
             assert_eq!(reply.header("retry-after").is_some(), status == 429);
         }
     }
@@ -202,7 +224,9 @@ async fn errors_of_the_backend(stack: Arc<Stack>) {
 
 async fn answers_that_are_none(stack: Arc<Stack>) {
     let body = |body: &str| Behaviour { body: Some(body.to_owned()), ..Behaviour::default() };
-    for behaviour in [Behaviour { garbage: true, ..Behaviour::default() }, body("{}"), body(""), body(r#"{"choices":[]}"#)] {
+    for behaviour in
+        [Behaviour { garbage: true, ..Behaviour::default() }, body("{}"), body(""), body(r#"{"choices":[]}"#)]
+    {
         let reply = stack.send(create(&behaving("chat", &behaviour))).await.unwrap();
         assert_eq!(reply.status, 502, "{}", reply.text());
         assert_eq!(reply.json()["error"]["type"], "server_error", "{}", reply.text());

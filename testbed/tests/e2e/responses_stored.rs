@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::{
     common::assert_error,
     responses_common::{
-        answered, ask, boot, builder, create, events, follow, get, id, kinds, last, respond, stored, text, translated, user, with,
+        answered, ask, boot, builder, create, events, follow, get, id, kinds, last, respond, stored, text, translated,
+        user, with,
     },
     suite,
 };
@@ -60,8 +61,15 @@ async fn is_streamed_again(stack: Arc<Stack>) {
     assert_eq!(
         kinds(&all),
         [
-            "created", "in_progress", "output_item.added", "content_part.added", "output_text.delta", "output_text.done",
-            "content_part.done", "output_item.done", "completed"
+            "created",
+            "in_progress",
+            "output_item.added",
+            "content_part.added",
+            "output_text.delta",
+            "output_text.done",
+            "content_part.done",
+            "output_item.done",
+            "completed"
         ]
     );
     assert_eq!(last(&all), ("response.completed", &response));
@@ -73,7 +81,9 @@ async fn lists_input_items(stack: Arc<Stack>) {
     let input = json!([user("one"), { "role": "user", "content": [{ "type": "input_text", "text": "two" }] }]);
     let first = respond(&stack, &ask("chat", input)).await;
     let second = respond(&stack, &follow("chat", &first, "three")).await;
-    let list = async |rest: &str| answered(stack.address(), stored(Method::GET, id(&second), &format!("/input_items{rest}"))).await;
+    let list = async |rest: &str| {
+        answered(stack.address(), stored(Method::GET, id(&second), &format!("/input_items{rest}"))).await
+    };
     let all = list("?order=asc").await;
     let texts: Vec<&str> =
         all["data"].as_array().unwrap().iter().filter_map(|item| item["content"][0]["text"].as_str()).collect();
@@ -143,7 +153,10 @@ async fn the_seeds_five_calls(stack: Arc<Stack>) {
         "max_output_tokens": 100
     });
     let (continued, asked) = translated(&stack, &second).await;
-    assert_eq!((text(&continued).as_str(), &continued["previous_response_id"]), ("Your name is Xunzhuo.", &created["id"]));
+    assert_eq!(
+        (text(&continued).as_str(), &continued["previous_response_id"]),
+        ("Your name is Xunzhuo.", &created["id"])
+    );
     let system = json!({ "role": "system", "content": "Remember my name is Xunzhuo. Then I will ask you!" });
     assert_eq!((&asked["messages"][0], asked["messages"].as_array().map(Vec::len)), (&system, Some(4)));
     let path = format!("/v1/responses/{}", id(&created));
@@ -151,7 +164,8 @@ async fn the_seeds_five_calls(stack: Arc<Stack>) {
     let listed = answered(stack.address(), Call::get(format!("{path}/input_items"))).await;
     assert_eq!((&listed["object"], &listed["has_more"]), (&json!("list"), &json!(false)));
     let instructions = json!([{ "type": "input_text", "text": "Remember my name is Xunzhuo. Then I will ask you!" }]);
-    let systems: Vec<&Value> = listed["data"].as_array().unwrap().iter().filter(|item| item["role"] == "system").collect();
+    let systems: Vec<&Value> =
+        listed["data"].as_array().unwrap().iter().filter(|item| item["role"] == "system").collect();
     assert_eq!(systems.len(), 1, "{listed}");
     assert_eq!((&systems[0]["type"], &systems[0]["content"]), (&json!("message"), &instructions));
     let deleted = answered(stack.address(), Call::new(Method::DELETE, &path)).await;

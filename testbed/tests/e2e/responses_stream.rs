@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::{
     common::through,
     responses_common::{
-        Event, answered, ask, assistant, behaving, boot, create, events, follow, get, id, kinds, last, streamed, text, translated, user,
-        weather, with,
+        Event, answered, ask, assistant, behaving, boot, create, events, follow, get, id, kinds, last, streamed, text,
+        translated, user, weather, with,
     },
     suite,
 };
@@ -40,8 +40,15 @@ pub(crate) fn suite() -> Suite {
 }
 
 const TEXT: [&str; 9] = [
-    "created", "in_progress", "output_item.added", "content_part.added", "output_text.delta", "output_text.done", "content_part.done",
-    "output_item.done", "completed",
+    "created",
+    "in_progress",
+    "output_item.added",
+    "content_part.added",
+    "output_text.delta",
+    "output_text.done",
+    "content_part.done",
+    "output_item.done",
+    "completed",
 ];
 
 /// The stream that a backend's behaviour gives.
@@ -77,7 +84,10 @@ async fn text_in_order(stack: Arc<Stack>) {
     assert_eq!(joined(&all, "response.output_text.delta"), text(response));
     assert_eq!(response["usage"]["total_tokens"], 12);
     let begun = &all[0].data["response"];
-    assert_eq!((&begun["status"], &begun["output"], &begun["id"]), (&json!("in_progress"), &json!([]), &response["id"]));
+    assert_eq!(
+        (&begun["status"], &begun["output"], &begun["id"]),
+        (&json!("in_progress"), &json!([]), &response["id"])
+    );
     let item = &response["output"][0]["id"];
     let places = all.iter().filter(|event| event.data.get("item_id").is_some());
     for event in places {
@@ -105,9 +115,7 @@ async fn tools(stack: &Stack, behaviour: &Behaviour) -> Vec<Event> {
 }
 
 async fn calls_that_interleave(stack: Arc<Stack>) {
-    let call = |n: usize| {
-        json!({ "id": format!("call_{n}"), "type": "function", "function": { "name": "weather", "arguments": format!("{{\"city\":\"{n}\"}}") } })
-    };
+    let call = |n: usize| json!({ "id": format!("call_{n}"), "type": "function", "function": { "name": "weather", "arguments": format!("{{\"city\":\"{n}\"}}") } });
     let all = tools(&stack, &calling(json!([call(0), call(1), call(2)]), Behaviour::default())).await;
     let output = &last(&all).1["output"];
     for n in 0..3 {
@@ -122,12 +130,18 @@ async fn calls_that_interleave(stack: Arc<Stack>) {
 }
 
 async fn arguments_in_one_chunk(stack: Arc<Stack>) {
-    let call = json!({ "index": 0, "id": "call_x", "type": "function", "function": { "name": "weather", "arguments": "{}" } });
+    let call =
+        json!({ "index": 0, "id": "call_x", "type": "function", "function": { "name": "weather", "arguments": "{}" } });
     let deltas = vec![json!({ "role": "assistant", "content": null }), json!({ "tool_calls": [call] })];
     let behaviour = Behaviour { deltas: Some(deltas), ..calling(json!([call]), Behaviour::default()) };
     let all = tools(&stack, &behaviour).await;
     let expected = [
-        "created", "in_progress", "output_item.added", "function_call_arguments.delta", "function_call_arguments.done", "output_item.done",
+        "created",
+        "in_progress",
+        "output_item.added",
+        "function_call_arguments.delta",
+        "function_call_arguments.done",
+        "output_item.done",
         "completed",
     ];
     assert_eq!(kinds(&all), expected);
@@ -145,7 +159,8 @@ async fn reasoning_then_text(stack: Arc<Stack>) {
 }
 
 async fn a_refusal(stack: Arc<Stack>) {
-    let all = given(&stack, &message(json!({ "role": "assistant", "content": null, "refusal": "No, I will not." }))).await;
+    let all =
+        given(&stack, &message(json!({ "role": "assistant", "content": null, "refusal": "No, I will not." }))).await;
     assert_eq!(joined(&all, "response.refusal.delta"), "No, I will not.");
     assert!(kinds(&all).contains(&"refusal.done"), "{:?}", kinds(&all));
     adds_up(&stack, &all, "completed").await;
@@ -227,7 +242,12 @@ async fn a_client_that_hangs_up_leaves_nothing(stack: Arc<Stack>) {
         let piece = stream.next().await.unwrap().expect("more");
         seen.push_str(&String::from_utf8_lossy(&piece));
     }
-    let id = seen.split("\"resp_").nth(1).and_then(|rest| rest.split('"').next()).map(|id| format!("resp_{id}")).expect("an id");
+    let id = seen
+        .split("\"resp_")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .map(|id| format!("resp_{id}"))
+        .expect("an id");
     drop(stream);
     stack.fake("chat").unwrap().open(gate);
     // Another turn through the same worker and the same store ends after whatever the first would have saved.
