@@ -53,13 +53,9 @@ fn main() -> ExitCode {
         failures::closed(),
         failures::down(),
         hostile::suite(),
-        responses_memory::suite(),
-        responses_stream::suite(),
-        responses_stored::suite(),
+        responses_common::suite(),
         responses_stored::seed(),
         responses_stored::capped(),
-        responses_conversations::suite(),
-        responses_refused::suite(),
         responses_failures::restarts(),
         responses_failures::closed(),
         responses_failures::open(),
@@ -71,10 +67,18 @@ fn main() -> ExitCode {
     ])
 }
 
-/// Names each case after its function.
+/// Adds cases, each named after its function.
+macro_rules! cases {
+    ($suite:expr, [$($case:ident),* $(,)?]) => {
+        $suite$(.case(stringify!($case), $case))*
+    };
+}
+pub(crate) use cases;
+
+/// A suite of cases.
 macro_rules! suite {
     ($name:literal, $boot:expr, [$($case:ident),* $(,)?]) => {
-        fingerpost_testbed::suite::Suite::new($name, $boot)$(.case(stringify!($case), $case))*
+        $crate::cases!(fingerpost_testbed::suite::Suite::new($name, $boot), [$($case),*])
     };
 }
 pub(crate) use suite;

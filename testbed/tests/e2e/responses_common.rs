@@ -6,11 +6,14 @@ use fingerpost_testbed::{
     client::{Call, Reply},
     fake::Behaviour,
     harness::{Builder, Classifier, ModelSetup, Stack, StackError, StubBehaviour},
+    suite::Suite,
 };
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::common::through;
+use crate::{
+    common::through, responses_conversations, responses_memory, responses_refused, responses_stored, responses_stream,
+};
 
 pub(crate) const PATH: &str = "/v1/responses";
 pub(crate) const CHAT: &str = "/v1/chat/completions";
@@ -30,6 +33,13 @@ pub(crate) fn builder() -> Builder {
 
 pub(crate) async fn boot() -> Result<Stack, StackError> {
     builder().start().await
+}
+
+/// All cases that do not disturb the stack that they share.
+pub(crate) fn suite() -> Suite {
+    let suite = responses_memory::cases(Suite::new("responses", boot));
+    let suite = responses_stored::cases(responses_stream::cases(suite));
+    responses_refused::cases(responses_conversations::cases(suite))
 }
 
 /// A request for a response.

@@ -7,14 +7,13 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    responses_common::{answered, ask, assistant, boot, create, id, respond, streamed, text, translated, user, with},
-    suite,
+    cases,
+    responses_common::{answered, ask, assistant, create, id, respond, streamed, text, translated, user, with},
 };
 
-pub(crate) fn suite() -> Suite {
-    suite!(
-        "responses_conversations",
-        boot,
+pub(crate) fn cases(suite: Suite) -> Suite {
+    cases!(
+        suite,
         [comes_and_goes, items_come_and_go, turns_read_and_append, a_stream_appends_too, an_unknown_one_is_not_found]
     )
 }

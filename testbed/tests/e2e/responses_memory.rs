@@ -8,16 +8,15 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
+    cases,
     responses_common::{
-        answered, ask, assistant, boot, create, follow, get, id, respond, server, text, translated, user, weather, with,
+        answered, ask, assistant, create, follow, get, id, respond, server, text, translated, user, weather, with,
     },
-    suite,
 };
 
-pub(crate) fn suite() -> Suite {
-    suite!(
-        "responses_memory",
-        boot,
+pub(crate) fn cases(suite: Suite) -> Suite {
+    cases!(
+        suite,
         [
             one_turn,
             what_the_backend_is_asked,

@@ -7,17 +7,16 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    cases,
     common::{assert_error, at_backend, id as request_id},
     responses_common::{
-        PATH, answered, ask, behaving, boot, create, follow, get, id, respond, stored, streamed, user, weather, with,
+        PATH, answered, ask, behaving, create, follow, get, id, respond, stored, streamed, user, weather, with,
     },
-    suite,
 };
 
-pub(crate) fn suite() -> Suite {
-    suite!(
-        "responses_refused",
-        boot,
+pub(crate) fn cases(suite: Suite) -> Suite {
+    cases!(
+        suite,
         [
             an_unknown_previous_response,
             built_in_tools,

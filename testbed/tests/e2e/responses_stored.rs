@@ -12,18 +12,18 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    cases,
     common::assert_error,
     responses_common::{
-        answered, ask, boot, builder, create, events, follow, get, id, kinds, last, respond, stored, text, translated,
-        user, with,
+        answered, ask, builder, create, events, follow, get, id, kinds, last, respond, stored, text, translated, user,
+        with,
     },
     suite,
 };
 
-pub(crate) fn suite() -> Suite {
-    suite!(
-        "responses_stored",
-        boot,
+pub(crate) fn cases(suite: Suite) -> Suite {
+    cases!(
+        suite,
         [
             is_read_as_it_was_given,
             is_streamed_again,

@@ -1,23 +1,22 @@
 //! Streams of chat chunks become streams of the Responses API: OpenAI's order, its numbers, whatever the cuts and the breaks.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use fingerpost_testbed::{client::Reply, fake::Behaviour, harness::Stack, suite::Suite};
 use serde_json::{Value, json};
 
 use crate::{
+    cases,
     common::through,
     responses_common::{
-        Event, answered, ask, assistant, behaving, boot, create, events, follow, get, id, kinds, last, streamed, text,
+        Event, answered, ask, assistant, behaving, create, events, follow, get, id, kinds, last, streamed, text,
         translated, user, weather, with,
     },
-    suite,
 };
 
-pub(crate) fn suite() -> Suite {
-    suite!(
-        "responses_stream",
-        boot,
+pub(crate) fn cases(suite: Suite) -> Suite {
+    cases!(
+        suite,
         [
             text_in_order,
             cut_at_every_byte,
@@ -248,7 +247,14 @@ async fn a_client_that_hangs_up_leaves_nothing(stack: Arc<Stack>) {
         .and_then(|rest| rest.split('"').next())
         .map(|id| format!("resp_{id}"))
         .expect("an id");
+    let gone = |stats: &HashMap<String, u64>| -> u64 {
+        stats.iter().filter(|(name, _)| name.ends_with("downstream_cx_destroy_remote_active_rq")).map(|(_, n)| n).sum()
+    };
+    let before = gone(&stack.stats().await.unwrap());
     drop(stream);
+    while gone(&stack.stats().await.unwrap()) == before {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     stack.fake("chat").unwrap().open(gate);
     // Another turn through the same worker and the same store ends after whatever the first would have saved.
     for _ in 0..8 {
