@@ -7,7 +7,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fingerpost_core::{
     config::Config,
-    exchange::{CalloutError, Event, Exchange, Micros},
+    exchange::{Call, CalloutError, Event, Exchange, Micros, Moment},
     headers::Headers,
     plugin::Plugin,
 };
@@ -45,7 +45,7 @@ fn plugin() -> Plugin {
         ],
         "decisions": [{"name": "maths", "when": "category == 'math' && confidence > 0.6", "model": "math"}],
     });
-    Plugin::new(Config::from_json(config.to_string().as_bytes()).unwrap(), 0).unwrap()
+    Plugin::new(Config::from_json(config.to_string().as_bytes()).unwrap(), &["0123456789abcdef"], 0).unwrap()
 }
 
 fn headers() -> Headers {
@@ -59,13 +59,26 @@ fn headers() -> Headers {
     .collect()
 }
 
+#[derive(Debug)]
+struct Still;
+
+impl Moment for Still {
+    fn unix_seconds(&self) -> u64 {
+        0
+    }
+
+    fn random(&self) -> Option<u64> {
+        Some(0)
+    }
+}
+
 fn exchange(plugin: &Plugin, body: Vec<u8>) {
     let mut exchange = Exchange::default();
-    black_box(exchange.on(plugin, Event::RequestHeaders { headers: headers(), end: false }));
-    black_box(exchange.on(plugin, Event::RequestBody { body }));
+    black_box(exchange.on(plugin, Event::RequestHeaders { headers: headers(), claim: None, end: false }));
+    black_box(exchange.on(plugin, Event::RequestBody { body, moment: &Still }));
     if exchange.is_awaiting() {
         let outcome = Err(CalloutError::Status(14));
-        black_box(exchange.on(plugin, Event::CalloutResult { outcome, waited: Micros(900) }));
+        black_box(exchange.on(plugin, Event::CalloutResult { call: Call::Analyze, outcome, waited: Micros(900) }));
     }
 }
 

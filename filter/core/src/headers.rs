@@ -18,6 +18,8 @@ pub const PINNED: &str = "x-fingerpost-cluster";
 pub const SERVICE: &str = "x-fingerpost-service";
 /// Whose request it is, for the state service.
 pub const OWNER: &str = "x-fingerpost-owner";
+/// Why an answer could not be stored that is given out all the same.
+pub const NOT_STORED: &str = "x-fingerpost-not-stored";
 /// Milliseconds that Fingerpost took before the request went to the backend.
 pub const PROCESSING_TIME: &str = "x-processing-time";
 /// Milliseconds of them that the classifier took.
@@ -139,6 +141,13 @@ pub fn is_json(content_type: &[u8]) -> bool {
         || (essence.len() > 17
             && essence.to_ascii_lowercase().starts_with(b"application/")
             && essence.to_ascii_lowercase().ends_with(b"+json"))
+}
+
+/// Whether a media type is a stream of server-sent events (WHATWG HTML, 9.2).
+#[must_use]
+pub fn is_event_stream(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(b"text/event-stream")
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::{
     affinity::{Candidate, Key, order},
     body::Needs,
-    config::{Auth, Config, ConfigError, Decision, Model, Target},
+    config::{Auth, Config, ConfigError, Decision, Model, ModelOptions, Target},
+    ids::{EndpointTag, Keys, KeysError, PoolTag},
     rules::{Environment, Rule, Signals},
 };
 
@@ -29,6 +30,34 @@ pub struct Plugin {
     pub(crate) needs_text: bool,
     /// The body of `GET /v1/models`.
     pub(crate) models: Vec<u8>,
+    /// Sign and verify ids and owners.
+    pub(crate) keys: Keys,
+}
+
+/// A configuration that cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// It is wrong in itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its keys are none.
+    #[error("id_keys: {0}")]
+    Keys(#[from] KeysError),
+}
+
+/// What signs where no key is configured: then only the owner's hash of `Authorization` is made with it, which hides the
+/// credential, since that cannot be guessed. Ids of backends that keep responses need a real key.
+const UNKEYED: &str = "fingerpost: no id_keys are configured";
+
+/// Which models may serve a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Every one.
+    Any,
+    /// Those whose backends share the conversation's state.
+    Pool(PoolTag),
+    /// Those that leave the conversation to the state service.
+    Memory,
 }
 
 /// A model as the filter uses it.
@@ -40,6 +69,12 @@ pub struct Backend {
     pub upstream_name: String,
     /// Whether the client's credentials reach it.
     pub passes_authorization: bool,
+    /// Whether its backends keep the conversations.
+    pub keeps_responses: bool,
+    /// Whose conversations its backends can go on with.
+    pub pool: PoolTag,
+    /// How a chat backend is asked for a response.
+    pub options: ModelOptions,
     endpoints: Vec<EndpointName>,
     candidates: Vec<Candidate>,
     addressed: bool,
@@ -49,6 +84,9 @@ pub struct Backend {
 struct EndpointName {
     name: String,
     address: String,
+    tag: EndpointTag,
+    /// The cluster that holds it alone.
+    pinned: String,
 }
 
 /// Where a conversation goes.
@@ -74,12 +112,14 @@ pub struct Choice<'a> {
 }
 
 impl Plugin {
-    /// Makes a configuration ready. `now` is in seconds since 1970, for `created` in the list of models.
+    /// Makes a configuration ready. `id_keys` are the secrets that it names; `now` is in seconds since 1970, for `created` in the
+    /// list of models.
     ///
     /// # Errors
-    /// As [`Config::validate`].
-    pub fn new(config: Config, now: u64) -> Result<Self, ConfigError> {
+    /// [`PluginError`].
+    pub fn new<S: AsRef<[u8]>>(config: Config, id_keys: &[S], now: u64) -> Result<Self, PluginError> {
         config.validate()?;
+        let keys = if id_keys.is_empty() { Keys::new(&[UNKEYED])? } else { Keys::new(id_keys)? };
         let rules: Vec<Rule> =
             config.decisions.iter().filter_map(|d| Rule::compile(&d.when, &config.limits).ok()).collect();
         let mut names = HashMap::new();
@@ -97,6 +137,7 @@ impl Plugin {
             needs_text: reads("text"),
             needs_verdict: rules.iter().any(Rule::needs_verdict),
             models: models_body(&config, now),
+            keys,
             names,
             rules,
             config,
@@ -115,27 +156,28 @@ impl Plugin {
         self.backends.get(index)
     }
 
-    /// The model that serves where no rule speaks.
-    #[must_use]
-    pub const fn default_backend(&self) -> usize {
-        self.default
+    /// The models that may serve, the default one first.
+    pub(crate) fn within(&self, scope: Scope) -> impl Iterator<Item = usize> {
+        let all = std::iter::once(self.default).chain(0..self.backends.len());
+        all.filter(move |index| self.backend(*index).is_some_and(|backend| backend.is_within(scope)))
     }
 
-    /// The first decision whose rule is true; else the default model.
-    #[must_use]
-    pub fn decide(&self, signals: Signals<'_>) -> Choice<'_> {
+    /// The first decision whose rule is true and whose model may serve; else the default model. None where no model may.
+    pub(crate) fn decide(&self, signals: Signals<'_>, scope: Scope) -> Option<Choice<'_>> {
         let mut failed_rules = 0;
         for (decision, rule) in self.config.decisions.iter().zip(&self.rules) {
+            let Some(index) = self.find(&decision.model) else { continue };
+            if !self.backend(index).is_some_and(|backend| backend.is_within(scope)) {
+                continue;
+            }
             match rule.matches(&self.environment, signals) {
-                Ok(true) => {
-                    let backend = self.find(&decision.model).unwrap_or(self.default);
-                    return Choice { backend, decision: Some(decision), failed_rules };
-                }
+                Ok(true) => return Some(Choice { backend: index, decision: Some(decision), failed_rules }),
                 Ok(false) => {}
                 Err(_) => failed_rules += 1,
             }
         }
-        Choice { backend: self.default, decision: None, failed_rules }
+        let backend = self.within(scope).next()?;
+        Some(Choice { backend, decision: None, failed_rules })
     }
 
     /// The JSON of one model, by name or alias or the auto name.
@@ -149,23 +191,49 @@ impl Plugin {
 
 impl Backend {
     fn new(model: &Model) -> Self {
-        let endpoint = |e: &crate::config::Endpoint| EndpointName { name: e.name(), address: e.address.to_string() };
+        let endpoint = |e: &crate::config::Endpoint| EndpointName {
+            name: e.name(),
+            address: e.address.to_string(),
+            tag: EndpointTag::of(&e.name()),
+            pinned: model.pinned_cluster(e),
+        };
         Self {
             name: model.name.clone(),
             upstream_name: model.upstream_name().to_owned(),
             passes_authorization: model.auth == Auth::Passthrough,
+            keeps_responses: model.keeps_responses(),
+            pool: PoolTag::of(model.state_pool()),
+            options: model.options.clone(),
             endpoints: model.endpoints.iter().map(endpoint).collect(),
             candidates: model.endpoints.iter().map(|e| Candidate::new(&e.name(), e.weight)).collect(),
             addressed: model.endpoints.iter().all(|e| matches!(e.address, Target::Address(_))),
         }
     }
 
-    /// Where a conversation goes; `key` is asked only where there is a choice.
-    pub(crate) fn place(&self, key: impl FnOnce() -> Key) -> Placement {
+    fn is_within(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::Any => true,
+            Scope::Pool(pool) => self.keeps_responses && self.pool == pool,
+            Scope::Memory => !self.keeps_responses,
+        }
+    }
+
+    /// The endpoint's name and the cluster that holds it alone.
+    pub(crate) fn pinned(&self, tag: EndpointTag) -> Option<(&str, &str)> {
+        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.tag == tag)?;
+        Some((&endpoint.name, &endpoint.pinned))
+    }
+
+    /// Whether there is more than one endpoint.
+    pub(crate) const fn has_choice(&self) -> bool {
+        self.endpoints.len() > 1
+    }
+
+    /// Where a conversation goes.
+    pub(crate) fn place(&self, key: Key) -> Placement {
         if let [only] = self.endpoints.as_slice() {
             return Placement { endpoint: Some(only.name.clone()), order: None, hash: None };
         }
-        let key = key();
         if !self.addressed {
             return Placement { endpoint: None, order: None, hash: Some(format!("{:016x}", key.0)) };
         }

@@ -1,9 +1,12 @@
 //! What a path asks for. Unknown paths are refused: an open door beside a guard is no guard.
 
-use crate::config::Passthrough;
+use crate::{
+    config::Passthrough,
+    native::{self, Target},
+};
 
 /// What a request wants, by method and path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route<'a> {
     /// A body that names a model.
     Create(Create),
@@ -13,6 +16,8 @@ pub enum Route<'a> {
     Model(&'a str),
     /// `GET /health`.
     Health,
+    /// A response or conversation that is there already.
+    Stored(Target<'a>),
     /// A path that the configuration opens; the index into its list.
     Passthrough(usize),
     /// A known path, another method; the one that it takes.
@@ -30,6 +35,10 @@ pub enum Create {
     Completion,
     /// `POST /v1/embeddings`: a named model only.
     Embedding,
+    /// `POST /v1/responses`: routed by meaning, and part of a conversation.
+    Response,
+    /// `POST /v1/responses/input_tokens`: a named model only.
+    InputTokens,
 }
 
 const CREATE: [(&str, Create); 3] = [
@@ -40,9 +49,18 @@ const CREATE: [(&str, Create); 3] = [
 const MODELS: &str = "/v1/models";
 const HEALTH: &str = "/health";
 
+/// What the configuration opens.
+#[derive(Debug, Clone, Copy)]
+pub struct Doors<'a> {
+    /// Paths that are let through unread.
+    pub open: &'a [Passthrough],
+    /// Whether the Responses API is served.
+    pub responses: bool,
+}
+
 /// Recognises a request. `target` is the `:path`, normalised by Envoy, with its query.
 #[must_use]
-pub fn recognise<'a>(method: &[u8], target: &'a str, open: &[Passthrough]) -> Route<'a> {
+pub fn recognise<'a>(method: &[u8], target: &'a str, doors: Doors<'_>) -> Route<'a> {
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     if let Some((_, create)) = CREATE.iter().find(|(known, _)| *known == path) {
         return if method == b"POST" { Route::Create(*create) } else { Route::WrongMethod("POST") };
@@ -59,7 +77,16 @@ pub fn recognise<'a>(method: &[u8], target: &'a str, open: &[Passthrough]) -> Ro
     {
         return read(Route::Model(id));
     }
-    open.iter().position(|open| opens(&open.path, path)).map_or(Route::Unknown, Route::Passthrough)
+    if doors.responses {
+        match native::recognise(method, target) {
+            Target::Unknown => {}
+            Target::Create => return Route::Create(Create::Response),
+            Target::InputTokens => return Route::Create(Create::InputTokens),
+            Target::WrongMethod(allow) => return Route::WrongMethod(allow),
+            stored => return Route::Stored(stored),
+        }
+    }
+    doors.open.iter().position(|open| opens(&open.path, path)).map_or(Route::Unknown, Route::Passthrough)
 }
 
 fn opens(open: &str, path: &str) -> bool {
@@ -68,8 +95,10 @@ fn opens(open: &str, path: &str) -> bool {
 
 /// Whether opening `open` would open a path that is read here.
 pub(crate) fn is_guarded(open: &str) -> bool {
-    let guarded = CREATE.iter().map(|(path, _)| *path).chain([MODELS, HEALTH]);
-    guarded.into_iter().any(|path| opens(open, path)) || open.starts_with("/v1/models/")
+    const READ: [&str; 4] = [MODELS, HEALTH, "/v1/responses", "/v1/conversations"];
+    let mut guarded = CREATE.iter().map(|(path, _)| *path).chain(READ);
+    guarded.any(|path| opens(open, path))
+        || ["/v1/models/", "/v1/responses/", "/v1/conversations/"].iter().any(|below| open.starts_with(below))
 }
 
 #[cfg(test)]
@@ -92,15 +121,30 @@ mod tests {
             ("GET", "/health", Route::Health),
             ("POST", "/v1/audio/speech", Route::Passthrough(0)),
             ("POST", "/v1/audio", Route::Unknown),
-            ("POST", "/v1/responses", Route::Unknown),
+            ("POST", "/v1/responses", Route::Create(Create::Response)),
+            ("POST", "/v1/responses/input_tokens", Route::Create(Create::InputTokens)),
+            ("PUT", "/v1/responses", Route::WrongMethod("POST")),
+            ("GET", "/v1/conversations/x", Route::Stored(Target::Conversations)),
         ] {
-            assert_eq!(recognise(method.as_bytes(), target, &open), route, "{method} {target}");
+            let doors = Doors { open: &open, responses: true };
+            assert_eq!(recognise(method.as_bytes(), target, doors), route, "{method} {target}");
         }
+        let doors = Doors { open: &open, responses: false };
+        assert_eq!(recognise(b"POST", "/v1/responses", doors), Route::Unknown);
     }
 
     #[test]
     fn no_passthrough_opens_a_guarded_path() {
-        for path in ["/", "/v1/", "/v1/chat/", "/v1/chat/completions", "/v1/models/", "/health"] {
+        for path in [
+            "/",
+            "/v1/",
+            "/v1/chat/",
+            "/v1/chat/completions",
+            "/v1/models/",
+            "/health",
+            "/v1/responses/x",
+            "/v1/conversations",
+        ] {
             assert!(is_guarded(path), "{path}");
         }
         assert!(!is_guarded("/v1/audio/"));

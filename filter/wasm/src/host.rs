@@ -3,11 +3,11 @@
 use std::time::UNIX_EPOCH;
 
 use fingerpost_core::{
-    config::ClassifierCallout,
-    exchange::{Callout, Micros, Reply, ResponseView},
+    config::{Callouts, JwtOwner},
+    exchange::{Call, Callout, Micros, Moment, Reply, ResponseView},
     headers::Headers,
 };
-use fingerpost_proto::classifier::{ANALYZE, SERVICE};
+use fingerpost_proto::{classifier, state};
 use proxy_wasm::{
     hostcalls,
     types::{BufferType, MapType, Status},
@@ -64,11 +64,39 @@ pub(crate) fn reply(reply: &Reply) {
     tell("reply", hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body)));
 }
 
-/// Starts the call to the classifier.
-pub(crate) fn call(classifier: &ClassifierCallout, callout: &Callout) -> Result<u32, Status> {
+/// Starts a call.
+pub(crate) fn call(callouts: &Callouts, callout: &Callout) -> Result<u32, Status> {
     let metadata = callout.metadata.iter().map(|(name, value)| (*name, value.as_slice())).collect();
-    let timeout = classifier.timeout.duration();
-    hostcalls::dispatch_grpc_call(&classifier.cluster, SERVICE, ANALYZE, metadata, Some(&callout.message), timeout)
+    let (cluster, timeout) = match callout.call {
+        Call::Analyze => (&callouts.classifier.cluster, callouts.classifier.timeout),
+        Call::Load | Call::Save => (&callouts.state.cluster, callouts.state.timeout),
+    };
+    let (service, method) = match callout.call {
+        Call::Analyze => (classifier::SERVICE, classifier::ANALYZE),
+        Call::Load => (state::SERVICE, state::LOAD),
+        Call::Save => (state::SERVICE, state::SAVE),
+    };
+    hostcalls::dispatch_grpc_call(cluster, service, method, metadata, Some(&callout.message), timeout.duration())
+}
+
+/// The owner's claim, from what Envoy's jwt_authn filter noted of the token that it verified.
+pub(crate) fn claim(owner: &JwtOwner) -> Option<Vec<u8>> {
+    let path = vec!["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", &owner.payload, &owner.claim];
+    hostcalls::get_property(path).ok().flatten()
+}
+
+/// The host's clock and randomness.
+#[derive(Debug)]
+pub(crate) struct Now;
+
+impl Moment for Now {
+    fn unix_seconds(&self) -> u64 {
+        now().0 / 1_000_000
+    }
+
+    fn random(&self) -> Option<u64> {
+        getrandom::u64().map_err(|error| log::error!("no randomness: {error}")).ok()
+    }
 }
 
 /// The response at hand.

@@ -1,10 +1,10 @@
 //! One HTTP stream: callbacks in, host calls out.
 
-use std::rc::Rc;
+use std::{collections::VecDeque, rc::Rc};
 
 use fingerpost_core::{
     body::Edit,
-    exchange::{CalloutError, Effects, Event, Exchange, Flow, Micros},
+    exchange::{Call, CalloutError, Effects, Event, Exchange, Flow, Micros, Wanted},
 };
 use proxy_wasm::{
     traits::{Context, HttpContext},
@@ -13,7 +13,7 @@ use proxy_wasm::{
 
 use crate::{
     Shared,
-    host::{self, Response},
+    host::{self, Now, Response},
 };
 
 /// Which headers an effect speaks of.
@@ -43,33 +43,45 @@ impl Side {
 pub(crate) struct Stream {
     pub(crate) shared: Rc<Shared>,
     pub(crate) exchange: Exchange,
-    /// When the classifier was called. The clock is read only then: a named model pays nothing for it.
-    pub(crate) asked: Micros,
+    /// Calls under way. The clock is read only for them: a named model pays nothing for it.
+    pub(crate) calls: Vec<Running>,
+}
+
+/// A call under way.
+pub(crate) struct Running {
+    token: u32,
+    call: Call,
+    since: Micros,
 }
 
 impl Stream {
     fn on(&mut self, side: Side, event: Event<'_>) -> Action {
         let shared = Rc::clone(&self.shared);
         let mut effects = self.exchange.on(&shared.plugin, event);
-        while let Some(callout) = effects.callout.take() {
-            match host::call(&shared.plugin.config.callouts.classifier, &callout) {
-                Ok(_) => {
-                    self.asked = host::now();
-                    break;
-                }
-                Err(status) => {
-                    log::warn!("the classifier cannot be called: {status:?}");
-                    self.carry_out(side, effects);
-                    let outcome = Err(CalloutError::Dispatch);
-                    effects = self.exchange.on(&shared.plugin, Event::CalloutResult { outcome, waited: Micros(0) });
-                    // The stream was never paused: its callback still runs.
-                    if effects.flow == Flow::Resume {
-                        effects.flow = Flow::Continue;
+        let mut failed = VecDeque::new();
+        let mut action = loop {
+            for callout in std::mem::take(&mut effects.callouts) {
+                match host::call(&shared.plugin.config.callouts, &callout) {
+                    Ok(token) => self.calls.push(Running { token, call: callout.call, since: host::now() }),
+                    Err(status) => {
+                        log::warn!("{:?} cannot be called: {status:?}", callout.call);
+                        failed.push_back(callout.call);
                     }
                 }
             }
+            let action = self.carry_out(side, effects);
+            let Some(call) = failed.pop_front() else { break action };
+            let outcome = Err(CalloutError::Dispatch);
+            effects = self.exchange.on(&shared.plugin, Event::CalloutResult { call, outcome, waited: Micros(0) });
+            // The stream was never paused: its callback still runs.
+            if effects.flow == Flow::Resume {
+                effects.flow = Flow::Continue;
+            }
+        };
+        if self.exchange.has_replied() {
+            action = Action::Pause;
         }
-        self.carry_out(side, effects)
+        action
     }
 
     fn carry_out(&self, side: Side, effects: Effects) -> Action {
@@ -95,7 +107,11 @@ impl Stream {
             Flow::Continue => Action::Continue,
             Flow::Pause => Action::Pause,
             Flow::Resume => {
-                host::tell("resume", proxy_wasm::hostcalls::resume_http_request());
+                let resumed = match side {
+                    Side::Request => proxy_wasm::hostcalls::resume_http_request(),
+                    Side::Response => proxy_wasm::hostcalls::resume_http_response(),
+                };
+                host::tell("resume", resumed);
                 Action::Continue
             }
         }
@@ -103,17 +119,24 @@ impl Stream {
 }
 
 impl Context for Stream {
-    fn on_grpc_call_response(&mut self, _token: u32, status: u32, size: usize) {
+    fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
+        let Some(at) = self.calls.iter().position(|running| running.token == token) else { return };
+        let Running { call, since, .. } = self.calls.swap_remove(at);
         let reply = if status == 0 { host::grpc_reply(size) } else { Vec::new() };
         let outcome = if status == 0 { Ok(reply.as_slice()) } else { Err(CalloutError::Status(status)) };
-        let waited = Micros(host::now().0.saturating_sub(self.asked.0));
-        self.on(Side::Request, Event::CalloutResult { outcome, waited });
+        let waited = Micros(host::now().0.saturating_sub(since.0));
+        let side = if call == Call::Save { Side::Response } else { Side::Request };
+        self.on(side, Event::CalloutResult { call, outcome, waited });
     }
 }
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
-        self.on(Side::Request, Event::RequestHeaders { headers: host::headers(MapType::HttpRequestHeaders), end })
+        let claim = self.shared.plugin.config.owner.jwt.as_ref().and_then(host::claim);
+        self.on(
+            Side::Request,
+            Event::RequestHeaders { headers: host::headers(MapType::HttpRequestHeaders), claim, end },
+        )
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
@@ -121,7 +144,7 @@ impl HttpContext for Stream {
             return if self.exchange.is_awaiting() { Action::Pause } else { Action::Continue };
         }
         let event = if end {
-            Event::RequestBody { body: host::body(BufferType::HttpRequestBody, size) }
+            Event::RequestBody { body: host::body(BufferType::HttpRequestBody, size), moment: &Now }
         } else {
             Event::RequestBodyPart { size }
         };
@@ -136,12 +159,15 @@ impl HttpContext for Stream {
         self.on(Side::Response, Event::ResponseHeaders { response: &Response, end })
     }
 
-    fn on_http_response_body(&mut self, size: usize, _end: bool) -> Action {
-        let wanted = self.exchange.wants_response_body();
-        if wanted == 0 || size == 0 {
-            return Action::Continue;
-        }
-        let chunk = host::body(BufferType::HttpResponseBody, wanted.min(size));
-        self.on(Side::Response, Event::ResponseBody { chunk: &chunk, cut: wanted < size })
+    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        let read = match self.exchange.wanted() {
+            Wanted::Nothing => return Action::Continue,
+            Wanted::Whole if !end => return Action::Pause,
+            Wanted::Start(_) if size == 0 => return Action::Continue,
+            Wanted::Start(most) => most.min(size),
+            Wanted::Whole | Wanted::Chunks => size,
+        };
+        let chunk = if read == 0 { Vec::new() } else { host::body(BufferType::HttpResponseBody, read) };
+        self.on(Side::Response, Event::ResponseBody { chunk: &chunk, cut: read < size, end, moment: &Now })
     }
 }

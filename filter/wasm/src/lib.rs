@@ -10,8 +10,8 @@ mod http;
 use std::{collections::HashMap, rc::Rc, time::UNIX_EPOCH};
 
 use fingerpost_core::{
-    config::Config,
-    exchange::{Counter, Exchange, Micros},
+    config::{Config, id_key_variable},
+    exchange::{Counter, Exchange},
     plugin::Plugin,
 };
 use proxy_wasm::{
@@ -45,10 +45,24 @@ impl Root {
         let json = json.map_err(|status| format!("cannot be read: {status:?}"))?.ok_or("is missing")?;
         let config = Config::from_json(&json).map_err(|error| error.to_string())?;
         let now = hostcalls::get_current_time().ok().and_then(|now| now.duration_since(UNIX_EPOCH).ok());
-        let plugin = Plugin::new(config, now.unwrap_or_default().as_secs()).map_err(|error| error.to_string())?;
+        let keys = id_keys(&config)?;
+        let plugin =
+            Plugin::new(config, &keys, now.unwrap_or_default().as_secs()).map_err(|error| error.to_string())?;
         self.shared = Some(Rc::new(Shared { plugin, counters: define_counters() }));
         Ok(())
     }
+}
+
+/// The secrets that the configuration names, from the environment that Envoy gives the VM.
+fn id_keys(config: &Config) -> Result<Vec<String>, String> {
+    let read = |(index, secret)| {
+        let name = id_key_variable(index, secret);
+        let value = std::env::var(&name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        value.ok_or_else(|| {
+            format!("id_keys[{index}]: the environment variable {name} is not set, or Envoy does not pass it")
+        })
+    };
+    config.id_keys.iter().enumerate().map(read).collect()
 }
 
 fn define_counters() -> HashMap<Counter, u32> {
@@ -74,7 +88,7 @@ impl RootContext for Root {
 
     fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
         let shared = self.shared.clone()?;
-        Some(Box::new(Stream { shared, exchange: Exchange::default(), asked: Micros::default() }))
+        Some(Box::new(Stream { shared, exchange: Exchange::default(), calls: Vec::new() }))
     }
 
     fn get_type(&self) -> Option<ContextType> {

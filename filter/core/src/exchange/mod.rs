@@ -2,173 +2,32 @@
 //! randomness and no I/O; the host brings those in with the events and carries the effects out.
 //!
 //! ```text
-//! Start --headers--> Buffering --body--> AwaitingSignals --verdict--> Forwarded --response--> Streaming
-//!   |                    |                                                ^                   or Done
-//!   +--> Replied         +------------- named model ----------------------+
+//! Start --headers--> Buffering --body--> Awaiting --verdict, history--> Forwarded --response--> Answering --end--> Saving
+//!   |                    |                                                ^                         or Done        |
+//!   +--> Replied         +------------- nothing to ask for ---------------+                                       Done
 //! ```
 //!
 //! In `Replied` nothing more is done: a local reply runs through the filter's own response callbacks.
 
+mod answer;
+mod event;
+mod memory;
+mod native;
+mod pipeline;
 mod request;
 mod response;
+mod stored;
+mod turn;
 
-use crate::{
-    body::Edit,
-    classify::Fallback,
-    error::ApiError,
-    headers::Headers,
-    metadata::Member,
-    plugin::Plugin,
-    route::Create,
-    rules::{RequestSignals, Verdict},
+pub use self::event::{
+    Call, Callout, CalloutError, Counter, Effects, Event, Flow, Micros, Moment, Reply, ResponseView, Wanted,
 };
-
-/// Microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Micros(pub u64);
-
-impl Micros {
-    /// Whole milliseconds, rounded.
-    const fn millis(self) -> u64 {
-        self.0.saturating_add(500) / 1_000
-    }
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// The request's headers, pseudo-headers among them, names in lower case.
-    RequestHeaders {
-        /// All of them.
-        headers: Headers,
-        /// Whether no body follows.
-        end: bool,
-    },
-    /// Part of the request's body has arrived, not yet all.
-    RequestBodyPart {
-        /// Bytes that have arrived so far.
-        size: usize,
-    },
-    /// The request's body is complete.
-    RequestBody {
-        /// All of it.
-        body: Vec<u8>,
-    },
-    /// The request ends with trailers.
-    RequestTrailers,
-    /// The callout has ended: the reply's message, or why there is none.
-    CalloutResult {
-        /// The reply's bytes or the gRPC status.
-        outcome: Result<&'a [u8], CalloutError>,
-        /// How long it was under way.
-        waited: Micros,
-    },
-    /// The response's headers.
-    ResponseHeaders {
-        /// What can be asked of it.
-        response: &'a dyn ResponseView,
-        /// Whether no body follows.
-        end: bool,
-    },
-    /// A chunk of the response's body; only where [`Exchange::wants_response_body`] asks for it.
-    ResponseBody {
-        /// Its first bytes, as many as were asked for.
-        chunk: &'a [u8],
-        /// Whether there is more of this chunk.
-        cut: bool,
-    },
-}
-
-/// A callout without a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CalloutError {
-    /// It was never sent.
-    Dispatch,
-    /// It ended with this gRPC status.
-    Status(u32),
-}
-
-/// A response's headers, fetched only where they are read: the way into the host costs more than what is done with them.
-pub trait ResponseView: std::fmt::Debug {
-    /// All of them, pseudo-headers among them, names in lower case.
-    fn headers(&self) -> Headers;
-}
-
-/// What happens to the stream next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Flow {
-    /// It goes on.
-    #[default]
-    Continue,
-    /// It waits for the next event.
-    Pause,
-    /// It was waiting and goes on now.
-    Resume,
-}
-
-/// What the host is to do, in this order.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Effects {
-    /// Headers to set, or to remove where there is no value: of the request until it is forwarded, of the response after.
-    pub headers: Vec<(&'static str, Option<Vec<u8>>)>,
-    /// Further request headers to remove: those that a client may not send.
-    pub remove: Vec<String>,
-    /// How the body changes, or the chunk.
-    pub body: Option<Edit>,
-    /// A call to start.
-    pub callout: Option<Callout>,
-    /// An answer to give instead of the backend's.
-    pub reply: Option<Reply>,
-    /// Statistics to count.
-    pub count: Vec<Counter>,
-    /// The stream.
-    pub flow: Flow,
-}
-
-/// A gRPC call to the classifier.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Callout {
-    /// The encoded message.
-    pub message: Vec<u8>,
-    /// Initial metadata: trace context and request id, since Envoy starts a null span for callouts.
-    pub metadata: Vec<(&'static str, Vec<u8>)>,
-}
-
-/// An answer that the filter gives itself.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// HTTP status.
-    pub status: u16,
-    /// Headers beside the content type, which is JSON.
-    pub headers: Vec<(&'static str, &'static str)>,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-/// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Counter {
-    /// The default model serves a request that asked to be routed.
-    Fallback(Fallback),
-    /// A rule failed at run time and so did not match.
-    RuleError,
-}
-
-impl Counter {
-    /// All of them, for statistics defined at start.
-    pub fn all() -> impl Iterator<Item = Self> {
-        Fallback::ALL.into_iter().map(Self::Fallback).chain([Self::RuleError])
-    }
-
-    /// The statistic's name; Envoy puts `wasmcustom.` in front.
-    #[must_use]
-    pub fn stat(self) -> String {
-        match self {
-            Self::Fallback(reason) => format!("semantic_router_fallback_total.{}", reason.name()),
-            Self::RuleError => "semantic_router_rule_errors_total".to_owned(),
-        }
-    }
-}
+use self::{
+    answer::{Answering, Saving},
+    pipeline::Awaiting,
+    response::Forwarded,
+};
+use crate::{error::ApiError, headers::Headers, ids::Owner, plugin::Plugin, route::Create};
 
 /// One exchange. See the module.
 #[derive(Debug, Default)]
@@ -181,9 +40,10 @@ enum State {
     #[default]
     Start,
     Buffering(Buffering),
-    AwaitingSignals(Box<Awaiting>),
+    Awaiting(Box<Awaiting>),
     Forwarded(Box<Forwarded>),
-    Streaming(Box<Member>),
+    Answering(Box<Answering>),
+    Saving(Box<Saving>),
     Replied,
     Done,
 }
@@ -193,36 +53,15 @@ enum State {
 struct Buffering {
     create: Create,
     headers: Headers,
+    /// Whose request it is, where that matters: the first one as of today, then as of older keys.
+    owners: Vec<Owner>,
 }
 
-/// A request whose verdict is awaited.
-#[derive(Debug)]
-struct Awaiting {
-    head: Buffering,
-    body: Vec<u8>,
-    parsed: Parsed,
-}
-
-/// What is kept of a request body once it is parsed.
-#[derive(Debug)]
-struct Parsed {
-    model_span: std::ops::Range<usize>,
-    key: crate::affinity::Key,
-    signals: RequestSignals,
-}
-
-/// What is remembered of a request that went on.
-#[derive(Debug)]
-struct Forwarded {
-    backend: usize,
-    endpoint: Option<String>,
-    decision: Option<String>,
-    verdict: Option<Verdict>,
-    fallback: Option<Fallback>,
-    processing_ms: u64,
-    classification_ms: Option<u64>,
-    /// Whether a completion is expected that gets `routing_metadata`.
-    annotate: bool,
+impl Buffering {
+    /// Whose request it is, as of today.
+    fn owner(&self) -> Option<&Owner> {
+        self.owners.first()
+    }
 }
 
 impl Exchange {
@@ -230,27 +69,28 @@ impl Exchange {
     pub fn on(&mut self, plugin: &Plugin, event: Event<'_>) -> Effects {
         let state = std::mem::replace(&mut self.state, State::Done);
         let (state, effects) = match (state, event) {
-            (State::Start, Event::RequestHeaders { headers, end }) => request::headers(plugin, headers, end),
+            (State::Start, Event::RequestHeaders { headers, claim, end }) => {
+                request::headers(plugin, request::Head { headers, claim, end })
+            }
             (State::Buffering(head), Event::RequestBodyPart { size }) => request::part(plugin, head, size),
-            (State::Buffering(head), Event::RequestBody { body }) => request::body(plugin, head, body),
+            (State::Buffering(head), Event::RequestBody { body, moment }) => request::body(plugin, head, body, moment),
             (State::Buffering(_), Event::RequestTrailers) => refuse(&trailers()),
-            (State::AwaitingSignals(awaiting), Event::CalloutResult { outcome, waited }) => {
-                request::verdict(plugin, *awaiting, outcome, waited)
+            (State::Awaiting(awaiting), Event::CalloutResult { call, outcome, waited }) => {
+                pipeline::result(plugin, awaiting, pipeline::Outcome { call, outcome, waited })
             }
             (State::Forwarded(request), Event::ResponseHeaders { response, end }) => {
-                response::headers(plugin, &request, response, end)
+                response::headers(plugin, *request, response, end)
             }
-            (State::Streaming(mut member), Event::ResponseBody { chunk, cut }) => {
-                let body = member.push(chunk, cut);
-                let state = if member.is_open() { State::Streaming(member) } else { State::Done };
-                (state, Effects { body, ..Effects::default() })
+            (State::Answering(answering), Event::ResponseBody { chunk, cut, end, moment }) => {
+                answer::body(plugin, *answering, answer::Chunk { bytes: chunk, cut, end, moment })
             }
+            (State::Saving(saving), Event::CalloutResult { outcome, .. }) => answer::saved(plugin, *saving, outcome),
             // The stream is still held: nothing may pass before the verdict.
-            (state @ State::AwaitingSignals(_), Event::RequestBodyPart { .. } | Event::RequestTrailers) => {
+            (state @ State::Awaiting(_), Event::RequestBodyPart { .. } | Event::RequestTrailers) => {
                 (state, Effects { flow: Flow::Pause, ..Effects::default() })
             }
             // Envoy answers by itself (a timeout, an overflow): its reply passes.
-            (State::Buffering(_) | State::AwaitingSignals(_), Event::ResponseHeaders { .. }) => {
+            (State::Buffering(_) | State::Awaiting(_), Event::ResponseHeaders { .. }) => {
                 (State::Done, Effects::default())
             }
             (state, _) => (state, Effects::default()),
@@ -259,12 +99,12 @@ impl Exchange {
         effects
     }
 
-    /// How many bytes of the next response chunk are to be handed in: where none, it passes untouched and uncopied.
+    /// What is to be handed in of the response's body.
     #[must_use]
-    pub const fn wants_response_body(&self) -> usize {
-        match self.state {
-            State::Streaming(_) => Member::PEEK,
-            _ => 0,
+    pub fn wanted(&self) -> Wanted {
+        match &self.state {
+            State::Answering(answering) => answering.wanted(),
+            _ => Wanted::Nothing,
         }
     }
 
@@ -274,10 +114,16 @@ impl Exchange {
         matches!(self.state, State::Buffering(_))
     }
 
+    /// Whether the exchange has been answered here.
+    #[must_use]
+    pub const fn has_replied(&self) -> bool {
+        matches!(self.state, State::Replied)
+    }
+
     /// Whether the request is held for a callout.
     #[must_use]
     pub const fn is_awaiting(&self) -> bool {
-        matches!(self.state, State::AwaitingSignals(_))
+        matches!(self.state, State::Awaiting(_))
     }
 }
 

@@ -1,33 +1,56 @@
 //! The request's side: headers, body, verdict, and the request that goes on.
 
 use super::{
-    Awaiting, Buffering, Callout, CalloutError, Counter, Effects, Flow, Forwarded, Micros, Parsed, Reply, State,
-    answer, refuse,
+    Buffering, Counter, Effects, Flow, Moment, Reply, State, answer,
+    pipeline::{self, Awaiting, Parsed, Routed, Slot},
+    refuse,
+    response::{Forwarded, Return},
+    stored, turn,
 };
 use crate::{
     affinity::{Key, Source},
     body::{self, Request},
-    classify::{self, Fallback},
-    config::FailurePolicy,
     error::ApiError,
     headers::{self as names, Headers},
-    plugin::{Choice, Plugin},
-    route::{self, Create, Route},
-    rules::{RequestSignals, Signals, Verdict},
+    ids::Owner,
+    plugin::{Backend, Placement, Plugin, Scope},
+    route::{self, Create, Doors, Route},
+    rules::RequestSignals,
 };
 
-/// Headers handed to the classifier so that its work shows in the same trace.
-const CONTEXT: [&str; 3] = ["x-request-id", "traceparent", "tracestate"];
+/// A request's head, as it came.
+pub(super) struct Head {
+    pub headers: Headers,
+    /// The owner's claim of a verified token.
+    pub claim: Option<Vec<u8>>,
+    pub end: bool,
+}
 
-pub(super) fn headers(plugin: &Plugin, headers: Headers, end: bool) -> (State, Effects) {
+pub(super) fn headers(plugin: &Plugin, head: Head) -> (State, Effects) {
+    let Head { headers, claim, end } = head;
     let method = headers.find(":method").unwrap_or_default();
     let path = headers.find_str(":path").unwrap_or_default();
-    match route::recognise(method, path, &plugin.config.passthrough) {
-        Route::Create(create) => match check_head(plugin, &headers, end) {
-            Ok(()) => {
-                let remove = internal(&headers);
-                let effects = Effects { remove, flow: Flow::Pause, ..Effects::default() };
-                (State::Buffering(Buffering { create, headers }), effects)
+    let doors = Doors { open: &plugin.config.passthrough, responses: plugin.config.response_api.enabled };
+    match route::recognise(method, path, doors) {
+        Route::Create(create) => {
+            let owners = match create {
+                Create::Response | Create::InputTokens => owners(plugin, &headers, claim.as_deref()),
+                _ => Ok(Vec::new()),
+            };
+            match check_head(plugin, &headers, end).and(owners) {
+                Ok(owners) => {
+                    let remove = internal(&headers);
+                    let effects = Effects { remove, flow: Flow::Pause, ..Effects::default() };
+                    (State::Buffering(Buffering { create, headers, owners }), effects)
+                }
+                Err(error) => refuse(&error),
+            }
+        }
+        Route::Stored(target) => match owners(plugin, &headers, claim.as_deref()) {
+            Ok(owners) => {
+                let (state, mut effects) = stored::request(plugin, target, stored::Asker { headers: &headers, owners });
+                effects.remove.extend(internal(&headers));
+                (state, effects)
             }
             Err(error) => refuse(&error),
         },
@@ -49,6 +72,24 @@ pub(super) fn headers(plugin: &Plugin, headers: Headers, end: bool) -> (State, E
 
 const fn ok(body: Vec<u8>) -> Reply {
     Reply { status: 200, headers: Vec::new(), body }
+}
+
+/// Whose request it is: first as of today, then as of older keys.
+fn owners(plugin: &Plugin, headers: &Headers, claim: Option<&[u8]>) -> Result<Vec<Owner>, ApiError> {
+    let config = &plugin.config.owner;
+    let claim = claim.and_then(|claim| std::str::from_utf8(claim).ok()).filter(|claim| !claim.is_empty());
+    if let Some(owner) = claim.and_then(|claim| Owner::jwt(claim).ok()) {
+        return Ok(vec![owner]);
+    }
+    if let Some((name, value)) = config.header.as_deref().and_then(|name| Some((name, headers.find(name)?))) {
+        let refuse =
+            |why| ApiError::invalid(format!("The header `{name}` names no owner: {why}.")).code("invalid_owner");
+        return Owner::header(value).map(|owner| vec![owner]).map_err(refuse);
+    }
+    Ok(match headers.find("authorization") {
+        Some(value) => Owner::authorizations(&plugin.keys, value),
+        None => vec![Owner::anonymous()],
+    })
 }
 
 fn internal(headers: &Headers) -> Vec<String> {
@@ -92,39 +133,69 @@ pub(super) fn part(plugin: &Plugin, head: Buffering, size: usize) -> (State, Eff
     }
 }
 
-pub(super) fn body(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> (State, Effects) {
-    read(plugin, head, body).unwrap_or_else(|error| refuse(&error))
+pub(super) fn body(plugin: &Plugin, head: Buffering, body: Vec<u8>, moment: &dyn Moment) -> (State, Effects) {
+    let read = match head.create {
+        Create::Response | Create::InputTokens => turn::read(plugin, head, body, moment),
+        _ => read(plugin, head, body),
+    };
+    read.map_or_else(|error| refuse(&error), |awaiting| pipeline::start(plugin, awaiting))
 }
 
-fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> Result<(State, Effects), ApiError> {
+pub(super) fn check_body(plugin: &Plugin, body: &[u8]) -> Result<(), ApiError> {
     if body.is_empty() {
         return Err(ApiError::invalid("The request has no body; send a JSON object.").code("missing_body"));
     }
-    check_size(plugin, body.len())?;
+    check_size(plugin, body.len())
+}
+
+fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> Result<Awaiting, ApiError> {
+    check_body(plugin, &body)?;
     let request = Request::parse(&body, head.create, plugin.needs)?;
-    if request.model != plugin.config.auto_model {
-        let backend = plugin.find(&request.model).ok_or_else(|| unknown_model(&request.model))?;
-        let key = || key(plugin, &head, &request);
-        let route = Routed { backend, ..Routed::default() };
-        let (stream, span) = (request.stream, request.model_span.clone());
-        let placement = plugin.backend(backend).map(|backend| backend.place(key));
-        return Ok(forward(plugin, &head, Outgoing { body, span, stream, placement }, route));
+    let named = named(plugin, &request.model)?;
+    let mut signals = RequestSignals { stream: request.stream, ..RequestSignals::default() };
+    if named.is_none() {
+        if head.create != Create::ChatCompletion {
+            return Err(auto_not_supported(&request.model));
+        }
+        let content = request.content()?;
+        signals = RequestSignals {
+            text: content.text.into_owned(),
+            tokens: request.tokens,
+            messages: request.messages,
+            attachments: content.attachments,
+            tools: if plugin.needs_tools { request.tool_count() } else { 0 },
+            ..signals
+        };
     }
-    if head.create != Create::ChatCompletion {
-        let message = format!("`{}` chooses a model for chat completions only; name a model here.", request.model);
-        return Err(ApiError::invalid(message).param("model").code("auto_not_supported"));
+    // A named model of one endpoint leaves nothing to choose.
+    let has_choice = named.and_then(|index| plugin.backend(index)).is_none_or(Backend::has_choice);
+    let key = if has_choice { key(plugin, &head, &request) } else { Key(0) };
+    let parsed = Parsed { key, model_span: request.model_span, signals };
+    Ok(Awaiting {
+        head,
+        body,
+        parsed,
+        named,
+        scope: Scope::Any,
+        turn: None,
+        verdict: Slot::NotAsked,
+        history: Slot::NotAsked,
+        waited: None,
+        classified: None,
+    })
+}
+
+/// The model that a client names; none for the name that asks to be routed.
+pub(super) fn named(plugin: &Plugin, model: &str) -> Result<Option<usize>, ApiError> {
+    if model == plugin.config.auto_model {
+        return Ok(None);
     }
-    let content = request.content()?;
-    let signals = RequestSignals {
-        text: content.text.into_owned(),
-        tokens: request.tokens,
-        messages: request.messages,
-        attachments: content.attachments,
-        tools: if plugin.needs_tools { request.tool_count() } else { 0 },
-        stream: request.stream,
-    };
-    let parsed = Parsed { key: key(plugin, &head, &request), model_span: request.model_span, signals };
-    Ok(ask(plugin, Awaiting { head, body, parsed }))
+    plugin.find(model).map(Some).ok_or_else(|| unknown_model(model))
+}
+
+pub(super) fn auto_not_supported(model: &str) -> ApiError {
+    let message = format!("`{model}` chooses a model for chat completions and responses only; name a model here.");
+    ApiError::invalid(message).param("model").code("auto_not_supported")
 }
 
 fn unknown_model(name: &str) -> ApiError {
@@ -138,165 +209,88 @@ fn unknown_model(name: &str) -> ApiError {
 }
 
 fn key(plugin: &Plugin, head: &Buffering, request: &Request<'_>) -> Key {
-    let session = plugin.config.affinity.session_header.as_deref();
-    let session = session.and_then(|name| head.headers.find(name)).filter(|value| !value.is_empty());
-    if let Some(key) = request.prompt_cache_key.as_deref().filter(|key| !key.is_empty()) {
-        Key::new(Source::PromptCacheKey(key))
-    } else if let Some(value) = session {
-        Key::new(Source::Session(value))
-    } else {
+    named_key(plugin, &head.headers, request.prompt_cache_key.as_deref()).unwrap_or_else(|| {
         let mut parts = request.system.clone();
         parts.extend(request.tools);
         parts.extend(request.first_user);
         Key::new(Source::Prefix(&parts))
+    })
+}
+
+/// The key that the client names: in the body, else in the session header.
+pub(super) fn named_key(plugin: &Plugin, headers: &Headers, prompt_cache_key: Option<&str>) -> Option<Key> {
+    if let Some(key) = prompt_cache_key.filter(|key| !key.is_empty()) {
+        return Some(Key::new(Source::PromptCacheKey(key)));
     }
+    let session = plugin.config.affinity.session_header.as_deref();
+    let session = session.and_then(|name| headers.find(name)).filter(|value| !value.is_empty());
+    session.map(|value| Key::new(Source::Session(value)))
 }
 
-/// Asks the classifier, or decides at once where no rule would listen.
-fn ask(plugin: &Plugin, mut awaiting: Awaiting) -> (State, Effects) {
-    if !plugin.needs_verdict {
-        let routed = decide(plugin, &awaiting, None);
-        return go_on(plugin, awaiting, routed);
-    }
-    if awaiting.parsed.signals.text.trim().is_empty() {
-        let mut routed = decide(plugin, &awaiting, None);
-        // A rule that needs no verdict may still have spoken: then nothing was missed.
-        if routed.decision.is_none() {
-            routed.fallback = Some(Fallback::NoText);
-        }
-        return go_on(plugin, awaiting, routed);
-    }
-    let headers = &awaiting.head.headers;
-    let metadata = CONTEXT.iter().filter_map(|name| headers.find(name).map(|value| (*name, value.to_vec()))).collect();
-    // The text is needed again only where a rule reads it.
-    let signals = &mut awaiting.parsed.signals;
-    let text = if plugin.needs_text { signals.text.clone() } else { std::mem::take(&mut signals.text) };
-    let callout = Some(Callout { message: classify::request(text), metadata });
-    (State::AwaitingSignals(Box::new(awaiting)), Effects { callout, flow: Flow::Pause, ..Effects::default() })
-}
-
-pub(super) fn verdict(
-    plugin: &Plugin,
-    awaiting: Awaiting,
-    outcome: Result<&[u8], CalloutError>,
-    waited: Micros,
-) -> (State, Effects) {
-    // Envoy's timer starts from its loop's cached time and may fire a little early by this clock.
-    let timed_out = waited.0 / 100 >= plugin.config.callouts.classifier.timeout.0 * 9;
-    let verdict = match outcome {
-        Ok(reply) => classify::reply(reply),
-        Err(CalloutError::Dispatch) => Err(Fallback::Unavailable),
-        Err(CalloutError::Status(status)) => Err(Fallback::from_status(status, timed_out)),
-    };
-    let millis = waited.millis();
-    let routed = match verdict {
-        Ok(verdict) => decide(plugin, &awaiting, Some(verdict)),
-        Err(reason) if plugin.config.callouts.classifier.on_failure == FailurePolicy::Closed => {
-            let (state, mut effects) = refuse(&unclassified(reason));
-            effects.count.push(Counter::Fallback(reason));
-            return (state, effects);
-        }
-        Err(reason) => Routed { backend: plugin.default_backend(), fallback: Some(reason), ..Routed::default() },
-    };
-    go_on(plugin, awaiting, Routed { classification_ms: Some(millis), processing_ms: millis, ..routed })
-}
-
-fn unclassified(reason: Fallback) -> ApiError {
-    let message = format!(
-        "The request could not be classified ({}), and the configuration says not to go on without; try again later, or name a model.",
-        reason.name()
-    );
-    ApiError::new(503, "server_error", message).code("classifier_unavailable")
-}
-
-/// How a request was routed.
-#[derive(Debug, Default)]
-struct Routed {
-    backend: usize,
-    decision: Option<String>,
-    verdict: Option<Verdict>,
-    fallback: Option<Fallback>,
-    failed_rules: u64,
-    processing_ms: u64,
-    classification_ms: Option<u64>,
-}
-
-fn decide(plugin: &Plugin, awaiting: &Awaiting, verdict: Option<Verdict>) -> Routed {
-    let signals =
-        Signals { verdict: verdict.as_ref(), request: &awaiting.parsed.signals, headers: &awaiting.head.headers };
-    let Choice { backend, decision, failed_rules } = plugin.decide(signals);
-    let decision = decision.map(|decision| decision.name.clone());
-    Routed { backend, decision, failed_rules, verdict, ..Routed::default() }
-}
-
-fn go_on(plugin: &Plugin, awaiting: Awaiting, routed: Routed) -> (State, Effects) {
-    let waited = routed.classification_ms.is_some();
-    let Awaiting { head, body, parsed } = awaiting;
-    let placement = plugin.backend(routed.backend).map(|backend| backend.place(|| parsed.key));
-    let outgoing = Outgoing { body, span: parsed.model_span, stream: parsed.signals.stream, placement };
-    let (state, mut effects) = forward(plugin, &head, outgoing, routed);
-    if waited {
-        effects.flow = Flow::Resume;
-    }
-    (state, effects)
-}
-
-struct Outgoing {
-    body: Vec<u8>,
-    span: std::ops::Range<usize>,
-    stream: bool,
-    placement: Option<crate::plugin::Placement>,
-}
-
-/// Writes the request that the backend gets.
-fn forward(plugin: &Plugin, head: &Buffering, outgoing: Outgoing, routed: Routed) -> (State, Effects) {
-    let Outgoing { body, span, stream, placement } = outgoing;
+/// Writes the chat, completion or embedding request that the backend gets.
+pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, routed: Routed) -> (State, Effects) {
+    let Awaiting { head, body, parsed, .. } = awaiting;
     let mut effects = Effects::default();
-    let Some((backend, placement)) = plugin.backend(routed.backend).zip(placement) else {
-        return refuse(&ApiError::new(500, "server_error", "The chosen model is not configured."));
-    };
+    let Some(backend) = plugin.backend(routed.backend) else { return refuse(&unconfigured()) };
+    let span = parsed.model_span;
     if body.get(span.clone()).is_none_or(|json| !is_string(json, &backend.upstream_name)) {
         let before = body.len();
         let edit = body::splice(body, span, &backend.upstream_name);
-        if head.headers.find("content-length").is_some() {
-            effects.headers.push(("content-length", Some(edit.length(before).to_string().into_bytes())));
-        }
+        set_length(&mut effects, &head.headers, edit.length(before));
         effects.body = Some(edit);
     }
-    let annotate = plugin.config.routing_metadata && head.create == Create::ChatCompletion && !stream;
-    address(&mut effects, backend, &placement, &head.headers);
-    if let Some(verdict) = &routed.verdict {
-        effects.headers.push((names::CONFIDENCE, Some(format!("{:.3}", verdict.confidence).into_bytes())));
-    }
+    let placement = backend.place(parsed.key);
+    address(&mut effects, backend, &head.headers);
+    place(&mut effects, &placement);
+    let annotate = plugin.config.routing_metadata && head.create == Create::ChatCompletion && !parsed.signals.stream;
     if annotate && head.headers.find("accept-encoding").is_some() {
         effects.headers.push(("accept-encoding", Some(b"identity".to_vec())));
     }
-    effects.count.extend(routed.fallback.map(Counter::Fallback));
-    effects.count.extend((0..routed.failed_rules).map(|_| Counter::RuleError));
-    let Routed { backend, decision, verdict, fallback, processing_ms, classification_ms, .. } = routed;
-    let endpoint = placement.endpoint;
-    let forwarded =
-        Forwarded { backend, endpoint, decision, verdict, fallback, processing_ms, classification_ms, annotate };
-    (State::Forwarded(Box::new(forwarded)), effects)
+    let back = if annotate { Return::Annotated } else { Return::Untouched };
+    sent(effects, routed, Sent { back, endpoint: placement.endpoint })
 }
 
-/// The headers by which Envoy finds the backend, and the credentials that it may see.
-fn address(
-    effects: &mut Effects,
-    backend: &crate::plugin::Backend,
-    placement: &crate::plugin::Placement,
-    headers: &Headers,
-) {
-    let mut set = |name, value: &str| effects.headers.push((name, Some(value.as_bytes().to_vec())));
-    set(names::SELECTED_MODEL, &backend.name);
-    if let Some(order) = &placement.order {
-        set(names::GATEWAY_DESTINATION, order);
+pub(super) fn unconfigured() -> ApiError {
+    ApiError::new(500, "server_error", "The chosen model is not configured.")
+}
+
+/// The new body's length, where the client told the old one's.
+pub(super) fn set_length(effects: &mut Effects, headers: &Headers, length: usize) {
+    if headers.find("content-length").is_some() {
+        effects.headers.push(("content-length", Some(length.to_string().into_bytes())));
     }
-    if let Some(hash) = &placement.hash {
-        set(names::AFFINITY, hash);
+}
+
+/// How a request went on.
+pub(super) struct Sent {
+    pub back: Return,
+    pub endpoint: Option<String>,
+}
+
+/// The state of a request that goes on, and what its routing adds to the effects.
+pub(super) fn sent(mut effects: Effects, routed: Routed, sent: Sent) -> (State, Effects) {
+    if let Some(verdict) = &routed.verdict {
+        effects.headers.push((names::CONFIDENCE, Some(format!("{:.3}", verdict.confidence).into_bytes())));
     }
+    effects.count.extend(routed.fallback.map(Counter::Fallback));
+    effects.count.extend((0..routed.failed_rules).map(|_| Counter::RuleError));
+    let Sent { back, endpoint } = sent;
+    (State::Forwarded(Box::new(Forwarded { routed, endpoint, back })), effects)
+}
+
+/// The header by which Envoy finds the model's route, and the credentials that its backend may see.
+pub(super) fn address(effects: &mut Effects, backend: &Backend, headers: &Headers) {
+    effects.headers.push((names::SELECTED_MODEL, Some(backend.name.clone().into_bytes())));
     if !backend.passes_authorization && headers.find("authorization").is_some() {
         effects.headers.push(("authorization", None));
+    }
+}
+
+/// The headers by which Envoy finds the endpoint.
+pub(super) fn place(effects: &mut Effects, placement: &Placement) {
+    let chosen = [(names::GATEWAY_DESTINATION, &placement.order), (names::AFFINITY, &placement.hash)];
+    for (name, value) in chosen {
+        effects.headers.extend(value.clone().map(|value| (name, Some(value.into_bytes()))));
     }
 }
 
@@ -312,20 +306,12 @@ fn pass(plugin: &Plugin, headers: &Headers, index: usize) -> (State, Effects) {
     let backend = open.and_then(|open| plugin.find(&open.model));
     let mut effects = Effects { remove: internal(headers), ..Effects::default() };
     let Some((index, backend)) = backend.and_then(|index| Some((index, plugin.backend(index)?))) else {
-        return refuse(&ApiError::new(500, "server_error", "The model of this path is not configured."));
+        return refuse(&unconfigured());
     };
-    let session = plugin.config.affinity.session_header.as_deref().and_then(|name| headers.find(name));
-    let placement = backend.place(|| Key::new(Source::Session(session.unwrap_or_default())));
-    address(&mut effects, backend, &placement, headers);
-    let forwarded = Forwarded {
-        backend: index,
-        endpoint: placement.endpoint,
-        decision: None,
-        verdict: None,
-        fallback: None,
-        processing_ms: 0,
-        classification_ms: None,
-        annotate: false,
-    };
-    (State::Forwarded(Box::new(forwarded)), effects)
+    let key = named_key(plugin, headers, None).unwrap_or_else(|| Key::new(Source::Session(b"")));
+    let placement = backend.place(key);
+    address(&mut effects, backend, headers);
+    place(&mut effects, &placement);
+    let routed = Routed { backend: index, ..Routed::default() };
+    sent(effects, routed, Sent { back: Return::Untouched, endpoint: placement.endpoint })
 }

@@ -11,7 +11,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::Config;
+use crate::{body::Edit, classify::Fallback, config::Config};
 
 fn plugin(change: impl FnOnce(&mut Value)) -> Plugin {
     let mut config = json!({
@@ -30,7 +30,7 @@ fn plugin(change: impl FnOnce(&mut Value)) -> Plugin {
         "limits": {"max_body": "1KiB"},
     });
     change(&mut config);
-    Plugin::new(Config::from_json(config.to_string().as_bytes()).unwrap(), 7).unwrap()
+    Plugin::new(Config::from_json(config.to_string().as_bytes()).unwrap(), &["0123456789abcdef"], 7).unwrap()
 }
 
 fn head(extra: &[(&str, &str)]) -> Headers {
@@ -39,6 +39,19 @@ fn head(extra: &[(&str, &str)]) -> Headers {
     let overridden = |name: &str| extra.iter().any(|(n, _)| *n == name);
     let all = base.iter().filter(|(name, _)| !overridden(name)).chain(extra);
     all.copied().collect()
+}
+
+#[derive(Debug)]
+struct Fixed;
+
+impl Moment for Fixed {
+    fn unix_seconds(&self) -> u64 {
+        1_700_000_000
+    }
+
+    fn random(&self) -> Option<u64> {
+        Some(0xabcd)
+    }
 }
 
 struct Run {
@@ -52,15 +65,16 @@ impl Run {
     }
 
     fn headers(&mut self, extra: &[(&str, &str)]) -> Effects {
-        self.exchange.on(&self.plugin, Event::RequestHeaders { headers: head(extra), end: false })
+        self.exchange.on(&self.plugin, Event::RequestHeaders { headers: head(extra), claim: None, end: false })
     }
 
     fn body(&mut self, body: &str) -> Effects {
-        self.exchange.on(&self.plugin, Event::RequestBody { body: body.as_bytes().to_vec() })
+        self.exchange.on(&self.plugin, Event::RequestBody { body: body.as_bytes().to_vec(), moment: &Fixed })
     }
 
     fn verdict(&mut self, outcome: Result<&[u8], CalloutError>, after_ms: u64) -> Effects {
-        self.exchange.on(&self.plugin, Event::CalloutResult { outcome, waited: Micros(after_ms * 1_000) })
+        self.exchange
+            .on(&self.plugin, Event::CalloutResult { call: Call::Analyze, outcome, waited: Micros(after_ms * 1_000) })
     }
 
     fn chat(&mut self, extra: &[(&str, &str)], body: &str) -> Effects {
@@ -143,7 +157,7 @@ fn auto_waits_for_the_verdict_and_follows_the_rules() {
     let mut run = Run::new(|_| {});
     let effects = run.chat(&[("traceparent", "00-a-b-01")], AUTO);
     assert_eq!(effects.flow, Flow::Pause);
-    let callout = effects.callout.unwrap();
+    let [callout] = effects.callouts.as_slice() else { panic!("one call") };
     assert_eq!(callout.metadata, [("traceparent", b"00-a-b-01".to_vec())]);
     let request = fingerpost_proto::classifier::AnalyzeRequest::decode(callout.message.as_slice()).unwrap();
     assert_eq!(request.segments[0].text, "2+2?");
@@ -160,11 +174,13 @@ fn auto_waits_for_the_verdict_and_follows_the_rules() {
     let effects = run.exchange.on(&run.plugin, Event::ResponseHeaders { response: &backend, end: false });
     assert_eq!(header(&effects, "x-processing-time"), Some("12"));
     assert_eq!(header(&effects, "x-classification-time"), Some("12"));
-    assert!(run.exchange.wants_response_body() > 0);
+    assert_eq!(run.exchange.wanted(), Wanted::Start(64));
     let chunk = "{\"id\":1}";
-    let effects = run.exchange.on(&run.plugin, Event::ResponseBody { chunk: chunk.as_bytes(), cut: false });
+    let effects = run
+        .exchange
+        .on(&run.plugin, Event::ResponseBody { chunk: chunk.as_bytes(), cut: false, end: true, moment: &Fixed });
     let body: Value = serde_json::from_str(&edited(&effects, chunk)).unwrap();
-    assert_eq!(run.exchange.wants_response_body(), 0, "nothing more is looked at");
+    assert_eq!(run.exchange.wanted(), Wanted::Nothing, "nothing more is looked at");
     assert_eq!(body["routing_metadata"]["decision"], "maths");
     assert_eq!(body["routing_metadata"]["confidence"], 0.9);
     assert_eq!(body["routing_metadata"]["endpoint"], "b", "who served, whoever was chosen");
@@ -224,7 +240,7 @@ fn without_text_only_rules_that_need_no_verdict_count() {
 #[test]
 fn nobody_is_asked_where_no_rule_listens() {
     let effects = Run::new(|c| c["decisions"] = json!([])).chat(&[], AUTO);
-    assert_eq!((effects.callout, effects.flow), (None, Flow::Continue));
+    assert_eq!((effects.callouts, effects.flow), (vec![], Flow::Continue));
 }
 
 #[test]
@@ -273,7 +289,7 @@ fn bad_requests_get_their_error() {
     run.headers(&[]);
     assert_eq!(error(&run.exchange.on(&run.plugin, Event::RequestTrailers)), (400, "unsupported_trailers".to_owned()));
     let mut run = Run::new(|_| {});
-    let effects = run.exchange.on(&run.plugin, Event::RequestHeaders { headers: head(&[]), end: true });
+    let effects = run.exchange.on(&run.plugin, Event::RequestHeaders { headers: head(&[]), claim: None, end: true });
     assert_eq!(error(&effects), (400, "missing_body".to_owned()));
     let mut run = Run::new(|_| {});
     run.headers(&[(":path", "/v1/embeddings")]);
@@ -287,7 +303,7 @@ fn a_local_reply_is_not_touched_on_its_way_out() {
     let backend = Backend(vec![(":status", "404"), ("content-type", "application/json")]);
     let effects = run.exchange.on(&run.plugin, Event::ResponseHeaders { response: &backend, end: false });
     assert_eq!(effects, Effects::default());
-    assert_eq!(run.exchange.wants_response_body(), 0);
+    assert_eq!(run.exchange.wanted(), Wanted::Nothing);
 }
 
 #[test]
@@ -319,7 +335,7 @@ fn errors_streams_and_other_media_get_no_metadata() {
         let mut run = Run::new(|_| {});
         run.chat(&[], r#"{"model":"math","messages":[{}]}"#);
         run.exchange.on(&run.plugin, Event::ResponseHeaders { response: &Backend(response), end: false });
-        assert_eq!(run.exchange.wants_response_body(), 0);
+        assert_eq!(run.exchange.wanted(), Wanted::Nothing);
     }
 }
 

@@ -24,6 +24,7 @@ pub mod response;
 pub mod sse;
 pub mod stream;
 mod template;
+pub mod tokens;
 mod tools;
 
 pub use self::{
