@@ -15,7 +15,7 @@ BUILD := $(CARGO) build --locked --release
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Get what the build does not: wasm target, Envoy, encoder, SDK clients
+setup: ## Get what the build does not: wasm target, Envoy, encoder, SDK clients, redis-server
 	@scripts/setup.sh test
 
 setup-gemma:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gets what the build does not: the wasm target, Envoy, the encoder, and for the tests the SDK clients. Run again at will: what is
+# Gets what the build does not: the wasm target, Envoy, the encoder, and for the tests the SDK clients and redis-server. Run again at will: what is
 # there and right is left alone.
 #
 #   scripts/setup.sh run     what `make run` needs
@@ -84,6 +84,35 @@ sdk_clients() {
   npm ci --prefix testbed/sdk/js --no-audit --no-fund || fail "npm could not install testbed/sdk/js: check the network, then run this again"
 }
 
+# The tests of the Redis store start servers of their own, on ports of their own: the system's service is not to run.
+redis_server() {
+  step "redis-server"
+  command -v redis-server >/dev/null && return
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    fail "no redis-server on PATH, and only root on a Debian or Ubuntu can have this script install it: install Redis or Valkey (7 or newer) yourself, so that \`redis-server\` is on PATH"
+  fi
+  local policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    # Debian asks this program whether a package may start its service (invoke-rc.d(8)): it may not.
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
+  install_redis || { apt-get update && install_redis; } || fail "apt-get could not install redis-server: check the network, then run this again"
+  # A policy that was there before may have let it start, and it must not start with the machine either.
+  if command -v systemctl >/dev/null; then
+    systemctl disable redis-server >/dev/null 2>&1 || true
+  fi
+  if service redis-server status >/dev/null 2>&1; then
+    service redis-server stop
+  fi
+  command -v redis-server >/dev/null || fail "apt-get installed redis-server, and it is not on PATH"
+}
+
+install_redis() {
+  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends redis-server
+}
+
 need_tools
 wasm_target
 make_venv
@@ -92,7 +121,10 @@ get_encoder
 case "${1:-run}" in
 run) ;;
 gemma) pip_install testbed/demo/requirements.txt ;;
-test) sdk_clients ;;
+test)
+  redis_server
+  sdk_clients
+  ;;
 *) fail "unknown argument $1: run, gemma or test" ;;
 esac
 step "Set-up is complete"

@@ -85,7 +85,7 @@ pub fn missing(config: &Config, options: &Options) -> Vec<Missing> {
     if config.response_api.enabled {
         let state = &config.callouts.state;
         if let Some(token) = &state.token {
-            search.secret("callouts.state.token", token, token_fault);
+            search.secret("callouts.state.token", token, shared_fault);
         }
         search.authorities(&Whose::Stack, "callouts.state.tls.ca_file", state.tls.as_ref());
         for (index, key) in config.id_keys.iter().enumerate() {
@@ -152,6 +152,12 @@ fn empty(text: &str) -> Option<String> {
 fn token_fault(value: &str) -> Option<String> {
     let token = value.trim_end_matches(['\r', '\n']);
     empty(token).or_else(|| token.chars().any(char::is_control).then(|| "not one line of text".to_owned()))
+}
+
+/// Why a text is no token that both ends read alike: the state service takes white space off, Envoy only line breaks.
+fn shared_fault(value: &str) -> Option<String> {
+    let padded = value.trim() != value.trim_end_matches(['\r', '\n']);
+    token_fault(value).or_else(|| padded.then(|| "a token with white space around it; remove that".to_owned()))
 }
 
 /// Why a text is no secret for ids: one that is short could be guessed.

@@ -140,6 +140,7 @@ struct Run {
 fn check(config: &str) -> Run {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("f.yaml"), config).unwrap();
+    std::fs::write(folder.path().join("padded"), " token\n").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_fingerpost"));
     command.current_dir(folder.path()).args(["check", "f.yaml"]).env_remove("FINGERPOST_TEST_TOKEN");
     let output = command.output().unwrap();
@@ -168,11 +169,15 @@ fn what_the_machine_lacks_is_a_warning() {
     let config = GOOD.replacen("    endpoints", "    auth: {bearer_env: FINGERPOST_TEST_TOKEN}\n    endpoints", 1);
     let config = config.replacen("name: math\n", "name: math\n    auth: {bearer_file: token}\n", 1);
     let config = format!("{config}id_keys: [{{env: FINGERPOST_TEST_TOKEN}}, {{file: key}}]\n");
+    let config =
+        format!("{config}callouts: {{state: {{token: {{file: padded}}, tls: {{sni: s, ca_file: ca.pem}}}}}}\n");
     let run = check(&config);
     assert_eq!(run.code, Some(0), "{}", run.err);
     let expected = "\
 warning: model `general`: the environment variable `FINGERPOST_TEST_TOKEN` (auth.bearer_env) is not set; export it before Envoy starts
 warning: model `math`: the file DIR/token (auth.bearer_file) cannot be read: No such file or directory (os error 2)
+warning: the file DIR/padded (callouts.state.token.file) is a token with white space around it; remove that
+warning: the file DIR/ca.pem (callouts.state.tls.ca_file) cannot be read: No such file or directory (os error 2)
 warning: the environment variable `FINGERPOST_TEST_TOKEN` (id_keys[0].env) is not set; export it before Envoy starts
 warning: the file DIR/key (id_keys[1].file) cannot be read: No such file or directory (os error 2)
 ";

@@ -62,6 +62,45 @@ impl Client {
     }
 }
 
+/// The names and numbers of a stream's events.
+fn events(stream: &str) -> Vec<(String, u64)> {
+    let events = stream.split("\n\n").filter_map(|frame| frame.lines().find_map(|line| line.strip_prefix("data: {")));
+    let events = events.map(|json| serde_json::from_str::<Value>(&format!("{{{json}")).unwrap());
+    events.map(|e| (e["type"].as_str().unwrap().to_owned(), e["sequence_number"].as_u64().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn a_stored_response_is_streamed_again_from_where_it_is_asked() {
+    let client = Client::new().await;
+    let output = json!([{"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [
+        {"type": "output_text", "text": "Hi 🦀", "annotations": [], "logprobs": []}]}]);
+    let response = json!({"id": response_id(1, 1), "object": "response", "status": "completed", "output": output});
+    let request = wire::SaveResponseRequest {
+        owner: OWNER.to_owned(),
+        response_id: response_id(1, 1),
+        response: response.to_string().into_bytes(),
+        ..Default::default()
+    };
+    let mut grpc = StateClient::connect(client.0.url("")).await.unwrap();
+    assert_eq!(grpc.save_response(request).await.unwrap().into_inner().failure, None);
+    let path = format!("/v1/responses/{}?stream=true", response_id(1, 1));
+    let request = reqwest::Client::new().get(client.0.url(&path)).header("x-fingerpost-owner", OWNER);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream; charset=utf-8");
+    let stream = answer.text().await.unwrap();
+    let expected = ["created", "in_progress", "output_item.added", "content_part.added", "output_text.delta"];
+    let expected =
+        [&expected[..], &["output_text.done", "content_part.done", "output_item.done", "completed"]].concat();
+    let expected = expected.into_iter().zip(0..).map(|(name, number)| (format!("response.{name}"), number));
+    let expected: Vec<_> = expected.collect();
+    assert_eq!(events(&stream), expected);
+    assert!(stream.ends_with("data: [DONE]\n\n") && stream.contains("Hi 🦀"), "{stream}");
+    let (_, rest) = client.text(Method::GET, &format!("{path}&starting_after=5"), "").await;
+    assert_eq!(events(&rest), expected[6..]);
+    let (status, refused) = client.get(&format!("{path}&starting_after=x")).await;
+    assert_eq!((status, &refused["error"]["param"]), (400, &json!("starting_after")));
+}
+
 fn error(message: &str) -> Value {
     json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": null}})
 }

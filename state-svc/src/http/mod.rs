@@ -4,7 +4,6 @@
 mod conversations;
 pub mod items;
 mod page;
-mod replay;
 mod responses;
 
 use std::sync::{

@@ -5,12 +5,11 @@ use axum::{
     http::header,
     response::{IntoResponse as _, Response},
 };
-use fingerpost_core::error::ApiError;
+use fingerpost_core::{error::ApiError, responses::replay::replay};
 
 use super::{
     App, Owner, Path, Refusal, json,
     page::{Page, Query, include, unknown},
-    replay::replay,
 };
 use crate::domain::{Error, ids::ResponseId};
 

@@ -142,3 +142,5 @@ fn trailers() -> ApiError {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_responses;

@@ -42,7 +42,7 @@ fn head(extra: &[(&str, &str)]) -> Headers {
 }
 
 #[derive(Debug)]
-struct Fixed;
+pub(super) struct Fixed;
 
 impl Moment for Fixed {
     fn unix_seconds(&self) -> u64 {
@@ -54,21 +54,21 @@ impl Moment for Fixed {
     }
 }
 
-struct Run {
-    plugin: Plugin,
-    exchange: Exchange,
+pub(super) struct Run {
+    pub plugin: Plugin,
+    pub exchange: Exchange,
 }
 
 impl Run {
-    fn new(change: impl FnOnce(&mut Value)) -> Self {
+    pub(super) fn new(change: impl FnOnce(&mut Value)) -> Self {
         Self { plugin: plugin(change), exchange: Exchange::default() }
     }
 
-    fn headers(&mut self, extra: &[(&str, &str)]) -> Effects {
+    pub(super) fn headers(&mut self, extra: &[(&str, &str)]) -> Effects {
         self.exchange.on(&self.plugin, Event::RequestHeaders { headers: head(extra), claim: None, end: false })
     }
 
-    fn body(&mut self, body: &str) -> Effects {
+    pub(super) fn body(&mut self, body: &str) -> Effects {
         self.exchange.on(&self.plugin, Event::RequestBody { body: body.as_bytes().to_vec(), moment: &Fixed })
     }
 
@@ -93,7 +93,7 @@ fn math(confidence: f32) -> Vec<u8> {
     AnalyzeResponse { segments: vec![segment], ..AnalyzeResponse::default() }.encode_to_vec()
 }
 
-fn header<'a>(effects: &'a Effects, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(effects: &'a Effects, name: &str) -> Option<&'a str> {
     let (_, value) = effects.headers.iter().find(|(n, _)| *n == name)?;
     value.as_deref().map(|value| std::str::from_utf8(value).unwrap())
 }
@@ -104,7 +104,7 @@ fn edited(effects: &Effects, body: &str) -> String {
     format!("{}{}", std::str::from_utf8(bytes).unwrap(), &body[*replaced..])
 }
 
-fn error(effects: &Effects) -> (u16, String) {
+pub(super) fn error(effects: &Effects) -> (u16, String) {
     let reply = effects.reply.as_ref().expect("a reply");
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
     let keys: Vec<_> = body["error"].as_object().unwrap().keys().map(String::as_str).collect();
@@ -113,7 +113,7 @@ fn error(effects: &Effects) -> (u16, String) {
 }
 
 #[derive(Debug)]
-struct Backend(Vec<(&'static str, &'static str)>);
+pub(super) struct Backend(pub Vec<(&'static str, &'static str)>);
 
 impl ResponseView for Backend {
     fn headers(&self) -> Headers {
