@@ -24,6 +24,7 @@ mod responses_affinity;
 mod responses_common;
 mod responses_conversations;
 mod responses_failures;
+mod responses_llama;
 mod responses_memory;
 mod responses_native;
 mod responses_refused;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         responses_failures::token(),
         responses_native::suite(),
         responses_affinity::suite(),
+        responses_llama::suite(),
         sdk::suite(),
     ])
 }
