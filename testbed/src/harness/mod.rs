@@ -164,6 +164,16 @@ impl Stack {
         Envoy::start(envoy_options(&document, &self.env, self.concurrency)?).await
     }
 
+    /// Starts another Envoy with a changed bootstrap.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub async fn envoy_patched(&self, change: impl FnOnce(&mut Value)) -> Result<Envoy, StackError> {
+        let mut options = envoy_options(&self.document, &self.env, self.concurrency)?;
+        change(&mut options.bootstrap);
+        Envoy::start(options).await
+    }
+
     /// The state service, where there is one.
     #[must_use]
     pub const fn state(&self) -> Option<&StateProcess> {

@@ -27,6 +27,7 @@ mod responses_failures;
 mod responses_llama;
 mod responses_memory;
 mod responses_native;
+mod responses_owners;
 mod responses_refused;
 mod responses_stored;
 mod responses_stream;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         responses_failures::token(),
         responses_native::suite(),
         responses_affinity::suite(),
+        responses_owners::suite(),
         responses_llama::suite(),
         sdk::suite(),
     ])

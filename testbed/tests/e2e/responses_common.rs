@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use fingerpost_testbed::{
     client::{Call, Reply},
     fake::Behaviour,
-    harness::{Builder, Classifier, ModelSetup, Stack, StackError, StubBehaviour},
+    harness::{Builder, Classifier, EndpointSetup, ModelSetup, Stack, StackError, StubBehaviour},
     suite::Suite,
 };
 use hyper::Method;
@@ -18,13 +18,14 @@ use crate::{
 pub(crate) const PATH: &str = "/v1/responses";
 pub(crate) const CHAT: &str = "/v1/chat/completions";
 
-/// Chat backends: `chat`, `other`, and `old` with an older dialect; maths goes to `other`.
+/// Chat backends: `chat`, `other`, `old` with an older dialect, and `spread` over three endpoints; maths goes to `other`.
 pub(crate) fn builder() -> Builder {
     let options =
         json!({ "max_tokens_field": "max_tokens", "developer_role": "system", "tokenizer_path": "/tokenize" });
     Stack::builder()
         .model(ModelSetup::named("old").field("options", options))
         .model(ModelSetup::named("other"))
+        .model(ModelSetup::with("spread", ["s1", "s2", "s3"].map(EndpointSetup::named).into()))
         .model(ModelSetup::named("chat").field("upstream_name", json!("org/chat-1")))
         .decision("category == 'math'", "other")
         .classifier(Classifier::Stub(StubBehaviour::verdict("math", 0.9)))

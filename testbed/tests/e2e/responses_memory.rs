@@ -1,7 +1,7 @@
 //! Router Memory: backends that only speak Chat Completions are asked the whole conversation, turn by turn. What they were sent is
 //! compared, message by message.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use fingerpost_testbed::{fake::Behaviour, harness::Stack, suite::Suite};
 use futures::future::join_all;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cases,
+    common::through,
     responses_common::{
         answered, ask, assistant, create, follow, get, id, respond, server, text, translated, user, weather, with,
     },
@@ -34,6 +35,8 @@ pub(crate) fn cases(suite: Suite) -> Suite {
             a_schema,
             items_by_reference,
             routed_by_meaning,
+            headers_on_both_sides,
+            a_conversation_stays_on_its_endpoint,
         ]
     )
 }
@@ -304,4 +307,32 @@ async fn routed_by_meaning(stack: Arc<Stack>) {
     let (again, asked) = translated(&stack, &follow("auto", &named, "What is my name?")).await;
     assert_eq!((text(&again).as_str(), &again["model"]), ("Your name is Eve.", &json!("other")));
     assert_eq!(asked["messages"].as_array().map(Vec::len), Some(5));
+}
+
+async fn headers_on_both_sides(stack: Arc<Stack>) {
+    let call = create(&ask("auto", "hi")).header("authorization", "Bearer mine").header("x-fingerpost-owner", "else");
+    let (reply, seen) = through(&stack, call).await;
+    assert_eq!(reply.header("x-selected-model"), Some("other"));
+    assert_eq!(reply.header("x-semantic-destination-endpoint"), Some("other"));
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert!(reply.header("x-processing-time").is_some_and(|time| time.parse::<u64>().is_ok()), "{:?}", reply.headers);
+    let internal = seen.headers.iter().find(|(name, _)| name.starts_with("x-fingerpost-") || name == "authorization");
+    assert!(internal.is_none(), "{internal:?}");
+    assert_eq!(seen.header("content-length").map(str::parse), Some(Ok(seen.body.len())));
+}
+
+async fn a_conversation_stays_on_its_endpoint(stack: Arc<Stack>) {
+    let mut homes = BTreeSet::new();
+    for n in 0..8 {
+        let mut previous = respond(&stack, &ask("spread", format!("conversation {n}"))).await;
+        let home = server(&previous);
+        for turn in 0..3 {
+            // Nothing of the first request comes again but the id.
+            let next = follow("spread", &previous, format!("turn {turn}"));
+            previous = respond(&stack, &with(next, json!({ "instructions": format!("{turn}") }))).await;
+            assert_eq!(server(&previous), home, "conversation {n}, turn {turn}");
+        }
+        homes.insert(home);
+    }
+    assert!(homes.len() > 1, "all at {homes:?}");
 }

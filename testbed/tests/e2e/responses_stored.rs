@@ -124,9 +124,9 @@ async fn nothing_is_left_to_cancel(stack: Arc<Stack>) {
 }
 
 async fn a_large_answer_passes(stack: Arc<Stack>) {
-    let behaviour = Behaviour { answer_bytes: 8 << 20, ..Behaviour::default() };
+    let behaviour = Behaviour { answer_bytes: 20 << 20, ..Behaviour::default() };
     let response = respond(&stack, &ask("chat", behaviour.marker())).await;
-    assert!(text(&response).len() >= 8 << 20);
+    assert!(text(&response).len() >= 20 << 20);
     let read = answered(stack.address(), get(id(&response))).await;
     assert!(read == response, "what is stored differs from what was given");
 }

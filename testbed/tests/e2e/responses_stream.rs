@@ -1,13 +1,18 @@
 //! Streams of chat chunks become streams of the Responses API: OpenAI's order, its numbers, whatever the cuts and the breaks.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use fingerpost_testbed::{client::Reply, fake::Behaviour, harness::Stack, suite::Suite};
+use fingerpost_testbed::{
+    client::{Call, PATIENCE, Reply},
+    fake::Behaviour,
+    harness::Stack,
+    suite::Suite,
+};
 use serde_json::{Value, json};
 
 use crate::{
     cases,
-    common::through,
+    common::{id as request_id, through},
     responses_common::{
         Event, answered, ask, assistant, behaving, create, events, follow, get, id, kinds, last, streamed, text,
         translated, user, weather, with,
@@ -32,6 +37,7 @@ pub(crate) fn cases(suite: Suite) -> Suite {
             a_connection_that_breaks,
             an_error_before_the_first_byte,
             a_client_that_hangs_up_leaves_nothing,
+            a_client_that_leaves_before_the_answer_leaves_nothing,
             frames_arrive_as_they_come,
             an_unstored_stream,
         ]
@@ -230,6 +236,50 @@ async fn an_error_before_the_first_byte(stack: Arc<Stack>) {
     assert!(reply.status == 502 || reply.text().contains("response.failed"), "{} {}", reply.status, reply.text());
 }
 
+/// Breaks the connection, and returns when Envoy has seen it.
+async fn hang_up<T>(stack: &Stack, connection: T) {
+    let gone = async || -> u64 {
+        let stats = stack.stats().await.unwrap();
+        stats.iter().filter(|(name, _)| name.ends_with("downstream_cx_destroy_remote_active_rq")).map(|(_, n)| n).sum()
+    };
+    let before = gone().await;
+    drop(connection);
+    let seen = async {
+        while gone().await == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.expect("Envoy sees that the client is gone");
+}
+
+async fn a_client_that_leaves_before_the_answer_leaves_nothing(stack: Arc<Stack>) {
+    let conversation = answered(stack.address(), Call::post("/v1/conversations", "{}")).await;
+    let gate = "leave";
+    let behaviour = Behaviour { header_gate: Some(gate.to_owned()), ..Behaviour::default() };
+    let request = with(behaving("chat", &behaviour), json!({ "conversation": id(&conversation) }));
+    let request_id = request_id();
+    let call = create(&request).header("x-request-id", request_id.as_str());
+    let asking = tokio::spawn(call.send(stack.address()));
+    let fake = stack.fake("chat").unwrap();
+    let arrived = fake.wait(PATIENCE, |request| request.header("x-request-id") == Some(request_id.as_str())).await;
+    assert!(arrived.is_some());
+    hang_up(&stack, AbortOnDrop(asking)).await;
+    fake.open(gate);
+    for _ in 0..8 {
+        translated(&stack, &ask("chat", "later")).await;
+    }
+    let items = answered(stack.address(), Call::get(format!("/v1/conversations/{}/items", id(&conversation)))).await;
+    assert_eq!(items["data"], json!([]));
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 async fn a_client_that_hangs_up_leaves_nothing(stack: Arc<Stack>) {
     let gate = "hang-up";
     let behaviour = Behaviour { chunk_gate: Some(gate.to_owned()), ..Behaviour::default() };
@@ -247,14 +297,7 @@ async fn a_client_that_hangs_up_leaves_nothing(stack: Arc<Stack>) {
         .and_then(|rest| rest.split('"').next())
         .map(|id| format!("resp_{id}"))
         .expect("an id");
-    let gone = |stats: &HashMap<String, u64>| -> u64 {
-        stats.iter().filter(|(name, _)| name.ends_with("downstream_cx_destroy_remote_active_rq")).map(|(_, n)| n).sum()
-    };
-    let before = gone(&stack.stats().await.unwrap());
-    drop(stream);
-    while gone(&stack.stats().await.unwrap()) == before {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    hang_up(&stack, stream).await;
     stack.fake("chat").unwrap().open(gate);
     // Another turn through the same worker and the same store ends after whatever the first would have saved.
     for _ in 0..8 {
