@@ -81,6 +81,14 @@ impl StateProcess {
         }
     }
 
+    /// Stops it where it is, or lets it go on: a service that is there and does not answer.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn hold(&self, hold: bool) -> nix::Result<()> {
+        self.process.lock().await.as_ref().ok_or(nix::Error::ESRCH)?.hold(hold)
+    }
+
     /// Its output since it last came up.
     pub async fn log(&self) -> String {
         self.process.lock().await.as_ref().map(|process| process.log().text()).unwrap_or_default()

@@ -61,6 +61,7 @@ fn main() -> ExitCode {
         responses_failures::restarts(),
         responses_failures::closed(),
         responses_failures::open(),
+        responses_failures::silent(),
         responses_failures::redis(),
         responses_failures::token(),
         responses_native::suite(),

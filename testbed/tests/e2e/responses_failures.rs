@@ -1,6 +1,6 @@
 //! The state service dies, comes back, or is not there; Envoy is started anew; a backend is killed between turns.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use fingerpost_testbed::{
     harness::{RedisProcess, Stack, StackError},
@@ -100,10 +100,10 @@ async fn without_the_state_service(stack: Arc<Stack>) {
 
 /// Envoy notices within its reconnect pause.
 async fn recovered(stack: &Stack, first: &Value) {
-    let limit = std::time::Duration::from_secs(10);
+    let limit = Duration::from_secs(10);
     let attempt = async {
         while stack.send(get(id(first))).await.map_or(0, |reply| reply.status) != 200 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(limit, attempt).await.expect("the state service is found again");
@@ -134,6 +134,43 @@ async fn conversations_in_redis(stack: Arc<Stack>) {
         answered(stack.address(), crate::responses_common::stored(hyper::Method::DELETE, id(&first), "")).await;
     assert_eq!(deleted["deleted"], true);
     assert_error(&stack.send(create(&follow("chat", &first, "x"))).await.unwrap(), 400, "previous_response_not_found");
+}
+
+pub(crate) fn silent() -> Suite {
+    suite!("responses_state_silent", boot_silent, [a_state_service_that_does_not_answer])
+}
+
+async fn boot_silent() -> Result<Stack, StackError> {
+    builder().state_callout("timeout", json!("1s")).start().await
+}
+
+async fn a_state_service_that_does_not_answer(stack: Arc<Stack>) {
+    let state = stack.state().expect("a state service");
+    let first = respond(&stack, &ask("chat", "my name is Max")).await;
+    // The last event waits until the response is stored.
+    state.hold(true).await.unwrap();
+    let request = with(ask("chat", "slowly"), json!({ "stream": true }));
+    let mut stream = create(&request).open(stack.address()).await.unwrap();
+    let mut seen = String::new();
+    while !seen.contains("response.output_text.delta") {
+        seen.push_str(&String::from_utf8_lossy(&stream.next().await.unwrap().expect("more")));
+    }
+    let rest = tokio::spawn(stream.finish());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!seen.contains("response.completed") && !rest.is_finished(), "{seen}");
+    state.hold(false).await.unwrap();
+    seen.push_str(&rest.await.unwrap().unwrap().text());
+    assert!(seen.contains("event: response.completed"), "{seen}");
+    // Beyond the timeout it counts as not there.
+    state.hold(true).await.unwrap();
+    let load = stack.send(create(&follow("chat", &first, "x"))).await.unwrap();
+    let save = stack.send(create(&ask("chat", "x"))).await.unwrap();
+    let all = events(&streamed(&stack, &ask("chat", "x")).await, 0, true);
+    state.hold(false).await.unwrap();
+    assert_error(&load, 503, "state_unavailable");
+    assert_error(&save, 503, "state_unavailable");
+    assert_eq!(last(&all).0, "response.failed");
+    name_is_kept(&stack, &first).await;
 }
 
 /// Between filter and state service: a shared token that clients never see and cannot replace.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use fingerpost_testbed::{fake::Behaviour, harness::Stack, suite::Suite};
+use fingerpost_testbed::{client::Framing, fake::Behaviour, harness::Stack, suite::Suite};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -11,7 +11,8 @@ use crate::{
     cases,
     common::through,
     responses_common::{
-        answered, ask, assistant, create, follow, get, id, respond, server, text, translated, user, weather, with,
+        answered, ask, assistant, create, events, follow, get, id, last, respond, server, text, translated, user,
+        weather, with,
     },
 };
 
@@ -36,6 +37,7 @@ pub(crate) fn cases(suite: Suite) -> Suite {
             items_by_reference,
             routed_by_meaning,
             headers_on_both_sides,
+            any_framing,
             a_conversation_stays_on_its_endpoint,
         ]
     )
@@ -335,4 +337,15 @@ async fn a_conversation_stays_on_its_endpoint(stack: Arc<Stack>) {
         homes.insert(home);
     }
     assert!(homes.len() > 1, "all at {homes:?}");
+}
+
+async fn any_framing(stack: Arc<Stack>) {
+    for framing in [Framing::Sized, Framing::Chunked, Framing::H2] {
+        let first = ask("chat", "my name is Ada");
+        let first = answered(stack.address(), create(&first).framed(framing)).await;
+        let next = with(follow("chat", &first, "what is my name"), json!({ "stream": true }));
+        let reply = stack.send(create(&next).framed(framing)).await.unwrap();
+        assert_eq!(text(last(&events(&reply, 0, true)).1), "Your name is Ada.", "{framing:?}");
+        assert_eq!(answered(stack.address(), get(id(&first)).framed(framing)).await, first);
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     cases,
     common::{assert_error, at_backend, id as request_id},
     responses_common::{
-        PATH, answered, ask, behaving, create, follow, get, id, respond, stored, streamed, user, weather, with,
+        PATH, answered, ask, behaving, create, follow, get, id, respond, server, stored, streamed, user, weather, with,
     },
 };
 
@@ -26,6 +26,8 @@ pub(crate) fn cases(suite: Suite) -> Suite {
             unstored_responses_are_not_found,
             strangers_find_nothing,
             methods_and_paths,
+            nobody_chooses_clusters_and_services,
+            bodies_where_none_belongs,
             input_tokens,
             errors_of_the_backend,
             answers_that_are_none,
@@ -194,6 +196,32 @@ async fn methods_and_paths(stack: Arc<Stack>) {
     ] {
         assert_error(&stack.send(Call::post(path, "{}")).await.unwrap(), 404, "not_found");
     }
+}
+
+async fn nobody_chooses_clusters_and_services(stack: Arc<Stack>) {
+    let forged = |call: Call| {
+        call.header("x-fingerpost-service", "state")
+            .header("x-fingerpost-cluster", "fingerpost_state")
+            .header("x-selected-model", "other")
+    };
+    let response = answered(stack.address(), forged(create(&ask("chat", "hi")))).await;
+    assert_eq!(server(&response), "chat");
+    let completion = json!({ "model": "chat", "messages": [user("hi")] });
+    let completion = answered(stack.address(), forged(Call::chat(&completion))).await;
+    assert!(
+        completion["choices"][0]["message"]["content"].as_str().is_some_and(|text| text.starts_with("served by chat"))
+    );
+    assert_error(&stack.send(forged(Call::get("/metrics"))).await.unwrap(), 404, "not_found");
+}
+
+async fn bodies_where_none_belongs(stack: Arc<Stack>) {
+    let response = respond(&stack, &ask("chat", "hi")).await;
+    let read = get(id(&response)).header("content-type", "application/json").body("{}");
+    assert_eq!(answered(stack.address(), read).await, response);
+    let cancel = stack.send(stored(Method::POST, id(&response), "/cancel").body("{\"x\":1}")).await.unwrap();
+    assert_eq!(cancel.status, 400, "{}", cancel.text());
+    let deleted = answered(stack.address(), stored(Method::DELETE, id(&response), "").body("{}")).await;
+    assert_eq!(deleted["deleted"], true);
 }
 
 async fn input_tokens(stack: Arc<Stack>) {

@@ -129,6 +129,8 @@ async fn a_large_answer_passes(stack: Arc<Stack>) {
     assert!(text(&response).len() >= 20 << 20);
     let read = answered(stack.address(), get(id(&response))).await;
     assert!(read == response, "what is stored differs from what was given");
+    let (_, asked) = translated(&stack, &follow("other", &response, "go on")).await;
+    assert!(asked["messages"][1]["content"] == text(&response), "the next turn got something else");
 }
 
 /// As the seed's page shows them.
