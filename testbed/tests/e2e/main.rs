@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         responses_stored::seed(),
         responses_stored::capped(),
         responses_failures::restarts(),
+        responses_failures::killed(),
         responses_failures::closed(),
         responses_failures::open(),
         responses_failures::silent(),

@@ -1,8 +1,15 @@
 //! The state service dies, comes back, or is not there; Envoy is started anew; a backend is killed between turns.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use fingerpost_testbed::{
+    client::PATIENCE,
     harness::{RedisProcess, Stack, StackError},
     suite::Suite,
 };
@@ -19,6 +26,10 @@ use crate::{
 
 pub(crate) fn restarts() -> Suite {
     suite!("responses_restarts", boot, [conversations_outlive_every_process])
+}
+
+pub(crate) fn killed() -> Suite {
+    suite!("responses_state_killed", boot, [what_was_told_to_be_done_is_kept])
 }
 
 pub(crate) fn closed() -> Suite {
@@ -67,6 +78,48 @@ async fn conversations_outlive_every_process(stack: Arc<Stack>) {
     assert_error(&reply, 503, "upstream_unavailable");
     let (third, asked) = translated(&stack, &follow("other", &second, "what is my name")).await;
     assert_eq!((text(&third).as_str(), asked["messages"].as_array().map(Vec::len)), ("Your name is Max.", Some(5)));
+}
+
+/// `kill -9` while streams end: whoever saw the terminal event finds the response.
+async fn what_was_told_to_be_done_is_kept(stack: Arc<Stack>) {
+    let state = stack.state().expect("a state service");
+    let done = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..8)
+        .map(|client| {
+            let (stack, done) = (Arc::clone(&stack), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut kept = Vec::new();
+                for turn in 0.. {
+                    let request = ask("chat", format!("client {client}, turn {turn}"));
+                    let all = events(&streamed(&stack, &request).await, 0, true);
+                    let (kind, response) = last(&all);
+                    if kind != "response.completed" {
+                        break;
+                    }
+                    kept.push(response.clone());
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+                kept
+            })
+        })
+        .collect();
+    let enough = async {
+        while done.load(Ordering::Relaxed) < 64 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, enough).await.expect("streams end");
+    state.kill().await;
+    let mut kept = Vec::new();
+    for client in clients {
+        kept.extend(client.await.unwrap());
+    }
+    assert!(kept.len() >= 64, "{}", kept.len());
+    state.revive().await.unwrap();
+    recovered(&stack, &kept[0]).await;
+    for response in kept {
+        assert_eq!(answered(stack.address(), get(id(&response))).await, response);
+    }
 }
 
 async fn without_the_state_service(stack: Arc<Stack>) {

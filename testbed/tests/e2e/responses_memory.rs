@@ -177,7 +177,7 @@ async fn branches_do_not_see_each_other(stack: Arc<Stack>) {
 
 async fn concurrent_follow_ups(stack: Arc<Stack>) {
     let root = respond(&stack, &ask("chat", "my name is Ada")).await;
-    let requests: Vec<Value> = (0..12).map(|n| follow("chat", &root, format!("branch {n}"))).collect();
+    let requests: Vec<Value> = (0..48).map(|n| follow("chat", &root, format!("branch {n}"))).collect();
     let branches = join_all(requests.iter().map(|request| respond(&stack, request))).await;
     let again: Vec<Value> = branches.iter().map(|branch| follow("chat", branch, "What is my name?")).collect();
     let leaves = join_all(again.iter().map(|request| translated(&stack, request))).await;
