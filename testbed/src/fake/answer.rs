@@ -3,30 +3,32 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::{
+    behaviour::Behaviour,
+    words::{Conversation, text_of},
+};
+
 /// What an answer is made of.
 pub(super) struct Ask<'a> {
     /// The backend's name.
     pub name: &'a str,
     /// The request.
     pub request: &'a Value,
-    /// Least length of the text, in bytes.
-    pub answer_bytes: usize,
+    /// How the backend (mis)behaves.
+    pub behaviour: &'a Behaviour,
 }
 
 /// A prompt that holds this asks for a call of the first tool.
-const TOOL_WORDS: &str = "use the tool";
+pub(super) const TOOL_WORDS: &str = "use the tool";
 
-/// The text of a request's last message.
+/// The text of a request's last message or input item.
 pub(super) fn prompt(request: &Value) -> String {
-    let last = request.get("messages").and_then(Value::as_array).and_then(|messages| messages.last());
-    match last.and_then(|message| message.get("content")) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => {
-            let texts = parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str));
-            texts.collect::<Vec<_>>().join("\n")
-        }
-        _ => String::new(),
+    if let Some(Value::String(input)) = request.get("input") {
+        return input.clone();
     }
+    let list = request.get("messages").or_else(|| request.get("input"));
+    let last = list.and_then(Value::as_array).and_then(|messages| messages.last());
+    text_of(last.and_then(|message| message.get("content").or_else(|| message.get("output"))))
 }
 
 impl Ask<'_> {
@@ -35,16 +37,28 @@ impl Ask<'_> {
     }
 
     fn text(&self) -> String {
-        let words: String = prompt(self.request).chars().take(60).collect();
-        let mut text = format!("served by {}: you said \"{words}\"", self.name);
-        while text.len() < self.answer_bytes {
-            text.push_str(" and so on");
-        }
-        text
+        let messages = self.request.get("messages").and_then(Value::as_array).into_iter().flatten();
+        let texts = messages.map(|message| text_of(message.get("content"))).collect();
+        let schema = self.request.pointer("/response_format/json_schema/schema");
+        Conversation { name: self.name, texts, schema, answer_bytes: self.behaviour.answer_bytes }.answer()
     }
 
     fn usage() -> Value {
-        json!({ "prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12 })
+        json!({ "prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12,
+            "prompt_tokens_details": { "cached_tokens": 3 }, "completion_tokens_details": { "reasoning_tokens": 2 } })
+    }
+
+    /// The assistant's message and why it ends.
+    fn message(&self) -> (Value, Option<String>) {
+        let message = self.behaviour.message.clone().or_else(|| {
+            let calls = self.tool_calls()?;
+            Some(json!({ "role": "assistant", "content": null, "tool_calls": calls }))
+        });
+        let message =
+            message.unwrap_or_else(|| json!({ "role": "assistant", "content": self.text(), "refusal": null }));
+        let fits = if message.get("tool_calls").is_some() { "tool_calls" } else { "stop" };
+        let reason = self.behaviour.finish_reason.as_deref().unwrap_or(fits);
+        (message, Some(reason).filter(|reason| *reason != "none").map(str::to_owned))
     }
 
     fn tool_calls(&self) -> Option<Value> {
@@ -53,44 +67,46 @@ impl Ask<'_> {
             return None;
         }
         let name = tool.get("function")?.get("name")?.as_str()?;
-        Some(json!([{ "index": 0, "id": "call_fake_1", "type": "function",
+        Some(json!([{ "id": "call_fake_1", "type": "function",
             "function": { "name": name, "arguments": "{\"city\":\"Paris\"}" } }]))
+    }
+
+    fn logprobs(&self, text: &str) -> Value {
+        if self.request.get("logprobs").and_then(Value::as_bool) != Some(true) {
+            return Value::Null;
+        }
+        let token =
+            |word: &str| json!({ "token": word, "logprob": -0.5, "bytes": word.as_bytes(), "top_logprobs": [] });
+        json!({ "content": text.split_inclusive(' ').map(token).collect::<Vec<_>>(), "refusal": null })
     }
 
     /// A `chat.completion`.
     pub(super) fn chat(&self) -> Value {
-        let (message, reason) = match self.tool_calls() {
-            Some(mut calls) => {
-                for call in calls.as_array_mut().into_iter().flatten() {
-                    call.as_object_mut().map(|call| call.remove("index"));
-                }
-                (json!({ "role": "assistant", "content": null, "tool_calls": calls }), "tool_calls")
-            }
-            None => (json!({ "role": "assistant", "content": self.text(), "refusal": null }), "stop"),
-        };
+        let (message, reason) = self.message();
+        let logprobs = message.get("content").and_then(Value::as_str).map_or(Value::Null, |text| self.logprobs(text));
         json!({ "id": "chatcmpl-fake", "object": "chat.completion", "created": 1_700_000_000, "model": self.model(),
-            "choices": [{ "index": 0, "message": message, "logprobs": null, "finish_reason": reason }],
+            "choices": [{ "index": 0, "message": message, "logprobs": logprobs, "finish_reason": reason }],
             "usage": Self::usage(), "system_fingerprint": format!("fp_{}", self.name) })
     }
 
     /// The events of a streamed chat completion.
     pub(super) fn events(&self) -> Vec<Bytes> {
-        let usage = self.request.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false);
+        let (message, reason) = self.message();
         let mut events = Vec::new();
-        let mut delta = |delta: Value, reason: Option<&str>| {
-            events.push(self.event(json!([{ "index": 0, "delta": delta, "finish_reason": reason }]), None));
-        };
-        delta(json!({ "role": "assistant", "content": "" }), None);
-        if let Some(calls) = self.tool_calls() {
-            delta(json!({ "tool_calls": calls }), None);
-            delta(json!({}), Some("tool_calls"));
-        } else {
-            for word in self.text().split_inclusive(' ') {
-                delta(json!({ "content": word }), None);
-            }
-            delta(json!({}), Some("stop"));
+        for delta in self.behaviour.deltas.clone().unwrap_or_else(|| deltas(&message)) {
+            let text = delta.get("content").and_then(Value::as_str).filter(|text| !text.is_empty());
+            let logprobs = text.map_or(Value::Null, |text| self.logprobs(text));
+            let choice = json!({ "index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": null });
+            events.push(self.event(json!([choice]), None));
         }
-        if usage {
+        if let Some(frames) = &self.behaviour.frames {
+            events.extend(frames.iter().map(|data| Bytes::from(format!("data: {data}\n\n"))));
+            return events;
+        }
+        if reason.is_some() {
+            events.push(self.event(json!([{ "index": 0, "delta": {}, "finish_reason": reason }]), None));
+        }
+        if self.request.pointer("/stream_options/include_usage").and_then(Value::as_bool).unwrap_or(false) {
             events.push(self.event(json!([]), Some(Self::usage())));
         }
         events.push(Bytes::from_static(b"data: [DONE]\n\n"));
@@ -121,6 +137,38 @@ impl Ask<'_> {
     pub(super) fn models(&self) -> Value {
         json!({ "object": "list", "data": [{ "id": self.name, "object": "model", "created": 1_700_000_000, "owned_by": "fake" }] })
     }
+
+    /// What vLLM's tokenizer endpoint answers: here every message is ten tokens.
+    pub(super) fn tokens(&self) -> Value {
+        let messages = self.request.get("messages").and_then(Value::as_array).map_or(1, Vec::len);
+        json!({ "count": messages * 10, "max_model_len": 4_096, "tokens": vec![1; messages * 10], "token_strs": null })
+    }
+}
+
+/// The deltas that a message falls into: word by word; calls named first, then their arguments in halves, in turns.
+fn deltas(message: &Value) -> Vec<Value> {
+    let mut deltas = vec![json!({ "role": "assistant", "content": "" })];
+    for field in ["reasoning_content", "content", "refusal"] {
+        let text = message.get(field).and_then(Value::as_str).unwrap_or_default();
+        deltas.extend(text.split_inclusive(' ').map(|word| json!({ field: word })));
+    }
+    let calls: Vec<&Value> = message.get("tool_calls").and_then(Value::as_array).into_iter().flatten().collect();
+    for (index, call) in calls.iter().enumerate() {
+        let name = call.pointer("/function/name");
+        let call = json!({ "index": index, "id": call.get("id"), "type": "function",
+            "function": { "name": name, "arguments": "" } });
+        deltas.push(json!({ "tool_calls": [call] }));
+    }
+    for second in [false, true] {
+        for (index, call) in calls.iter().enumerate() {
+            let arguments = call.pointer("/function/arguments").and_then(Value::as_str).unwrap_or_default();
+            let half = arguments.chars().count() / 2;
+            let half: String =
+                if second { arguments.chars().skip(half).collect() } else { arguments.chars().take(half).collect() };
+            deltas.push(json!({ "tool_calls": [{ "index": index, "function": { "arguments": half } }] }));
+        }
+    }
+    deltas
 }
 
 /// An error in OpenAI's shape, as that status carries it there.

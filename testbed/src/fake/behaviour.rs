@@ -1,6 +1,7 @@
 //! How a fake backend (mis)behaves: set for all requests, or for one by a marker in its last message.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What the backend does with a request. The default answers well and at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,14 @@ pub struct Behaviour {
     pub close_after: Option<usize>,
     /// Makes the completion's text at least so many bytes long.
     pub answer_bytes: usize,
+    /// The assistant's message as a chat completion has it, instead of one that says who serves.
+    pub message: Option<Value>,
+    /// Why the completion ends, instead of the reason that fits; `none` leaves it out.
+    pub finish_reason: Option<String>,
+    /// The deltas of a streamed completion, instead of those that the message falls into.
+    pub deltas: Option<Vec<Value>>,
+    /// The data of events that a stream ends with as they are: no finish reason, no usage, no `[DONE]`.
+    pub frames: Option<Vec<String>>,
 }
 
 const OPEN: &str = "[[fake:";

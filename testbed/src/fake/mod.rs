@@ -2,10 +2,12 @@
 
 mod answer;
 mod behaviour;
+mod native;
 mod record;
 mod service;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::{
     collections::HashMap,
@@ -34,7 +36,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 pub use self::{behaviour::Behaviour, record::Recorded};
-use self::{record::Ring, service::Peer};
+use self::{native::Kept, record::Ring, service::Peer};
 
 /// How a fake backend is started.
 #[derive(Debug, Clone)]
@@ -65,6 +67,7 @@ struct State {
     ring: Ring,
     behaviour: Mutex<Behaviour>,
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
+    kept: Mutex<Kept>,
     connections: AtomicU64,
 }
 
@@ -118,6 +121,7 @@ impl Fake {
             ring: Ring::new(),
             behaviour: Mutex::default(),
             gates: Mutex::default(),
+            kept: Mutex::default(),
             connections: AtomicU64::new(0),
         });
         let server = tokio::spawn(accept(listener, Arc::clone(&state), tls.clone()));
@@ -161,6 +165,12 @@ impl Fake {
     #[must_use]
     pub fn requests_json(&self) -> Value {
         self.state.ring.to_json()
+    }
+
+    /// The ids of the responses that this instance has, in no order.
+    #[must_use]
+    pub fn responses(&self) -> Vec<String> {
+        lock(&self.state.kept).ids()
     }
 
     /// The newest kept request that fits.

@@ -17,6 +17,7 @@ use super::{
     State,
     answer::{self, Ask},
     behaviour::Behaviour,
+    lock, native,
     record::Recorded,
 };
 
@@ -68,9 +69,10 @@ pub(super) async fn serve(state: Arc<State>, peer: Peer, request: Request<Incomi
         trailers,
         sni: peer.sni,
     });
-    let path = target.split('?').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let path = path.strip_prefix(state.base_path.as_str()).unwrap_or(path).to_owned();
-    Answering { state, behaviour }.answer(&path, &json, echo).await
+    let asked = Asked { method: &parts.method, path: &path, query, json: &json, echo };
+    Answering { state, behaviour }.answer(asked).await
 }
 
 fn pairs(headers: &HeaderMap) -> Vec<(String, Bytes)> {
@@ -96,13 +98,24 @@ fn control(state: &State, method: &Method, target: &str, body: &[u8]) -> Option<
     }
 }
 
+/// What a request asks.
+struct Asked<'a> {
+    method: &'a Method,
+    /// Below the base path.
+    path: &'a str,
+    query: &'a str,
+    json: &'a Value,
+    /// What a path that is not known is answered with.
+    echo: Value,
+}
+
 struct Answering {
     state: Arc<State>,
     behaviour: Behaviour,
 }
 
 impl Answering {
-    async fn answer(self, path: &str, request: &Value, echo: Value) -> Result<Response<Body>, Broken> {
+    async fn answer(self, asked: Asked<'_>) -> Result<Response<Body>, Broken> {
         let Self { state, behaviour } = &self;
         if behaviour.reset {
             return Err(Broken::Reset);
@@ -112,7 +125,7 @@ impl Answering {
         }
         time::sleep(Duration::from_millis(behaviour.header_delay_ms)).await;
         let status = StatusCode::from_u16(behaviour.status).unwrap_or(StatusCode::OK);
-        let mut response = self.respond(status, path, request, echo)?;
+        let mut response = self.respond(status, asked)?;
         if let Some(kind) = behaviour.content_type.as_deref().and_then(|kind| HeaderValue::from_str(kind).ok()) {
             response.headers_mut().insert(CONTENT_TYPE, kind);
         }
@@ -127,9 +140,10 @@ impl Answering {
         Ok(response)
     }
 
-    fn respond(&self, status: StatusCode, path: &str, request: &Value, echo: Value) -> Result<Response<Body>, Broken> {
+    fn respond(&self, status: StatusCode, asked: Asked<'_>) -> Result<Response<Body>, Broken> {
         let Self { state, behaviour } = self;
-        let ask = Ask { name: &state.name, request, answer_bytes: behaviour.answer_bytes };
+        let Asked { method, path, query, json: request, echo } = asked;
+        let ask = Ask { name: &state.name, request, behaviour };
         if let Some(body) = &behaviour.body {
             return self.whole(status, body.clone().into());
         }
@@ -139,19 +153,32 @@ impl Answering {
         if !status.is_success() {
             return self.whole(status, answer::error(status.as_u16()).to_string().into());
         }
+        let (name, answer_bytes) = (state.name.as_str(), behaviour.answer_bytes);
+        let native = native::Ask { name, method, path, query, request, answer_bytes };
+        if let Some(reply) = lock(&state.kept).answer(&native) {
+            return match reply {
+                native::Reply::Json(status, json) => {
+                    self.whole(StatusCode::from_u16(status).unwrap_or_default(), json.to_string().into())
+                }
+                native::Reply::Events(events) => self.stream(status, events),
+            };
+        }
         let streamed = request.get("stream").and_then(Value::as_bool).unwrap_or(false);
         let json = match path {
-            "/chat/completions" if streamed => {
-                let response = Response::builder().status(status).header(CONTENT_TYPE, "text/event-stream");
-                return Ok(response.header("cache-control", "no-cache").body(self.flow(ask.events()))?);
-            }
+            "/chat/completions" if streamed => return self.stream(status, ask.events()),
             "/chat/completions" => ask.chat(),
             "/completions" => ask.completion(),
             "/embeddings" => ask.embedding(),
             "/models" => ask.models(),
+            "/tokenize" => ask.tokens(),
             _ => echo,
         };
         self.whole(status, json.to_string().into())
+    }
+
+    fn stream(&self, status: StatusCode, events: Vec<Bytes>) -> Result<Response<Body>, Broken> {
+        let response = Response::builder().status(status).header(CONTENT_TYPE, "text/event-stream");
+        Ok(response.header("cache-control", "no-cache").body(self.flow(events))?)
     }
 
     /// A plain answer, with content-length unless the behaviour cuts it up.

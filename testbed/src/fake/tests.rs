@@ -114,3 +114,76 @@ async fn is_controlled_over_http() {
     assert_eq!(requests[0]["target"], "/v1/chat/completions");
     assert_eq!(requests.as_array().unwrap().len(), 1);
 }
+
+fn respond(input: &str) -> Value {
+    json!({ "model": "m", "input": input })
+}
+
+async fn create(fake: &Fake, request: &Value) -> Reply {
+    Call::post("/v1/responses", request.to_string()).send(fake.address()).await.unwrap()
+}
+
+#[tokio::test]
+async fn keeps_its_own_responses() {
+    let (fake, other) = (fake().await, Fake::start(FakeOptions::named("two")).await.unwrap());
+    let first = create(&fake, &respond("my name is Ada")).await.json();
+    assert_eq!((&first["id"], first["output"][0]["role"].as_str()), (&json!("resp_fake_one_1"), Some("assistant")));
+    let mut next = respond("What is my name?");
+    next["previous_response_id"] = first["id"].clone();
+    assert_eq!(create(&fake, &next).await.json()["output"][0]["content"][0]["text"], "Your name is Ada.");
+    let refused = create(&other, &next).await;
+    assert_eq!((refused.status, &refused.json()["error"]["code"]), (400, &json!("previous_response_not_found")));
+    let path = "/v1/responses/resp_fake_one_1";
+    assert_eq!(Call::get(path).send(fake.address()).await.unwrap().json(), first);
+    assert_eq!(Call::get(path).send(other.address()).await.unwrap().status, 404);
+    let listed = Call::get(format!("{path}/input_items")).send(fake.address()).await.unwrap().json();
+    assert_eq!(listed["data"][0]["content"][0]["text"], "my name is Ada");
+    let deleted = Call::new(hyper::Method::DELETE, path).send(fake.address()).await.unwrap().json();
+    assert_eq!((&deleted["deleted"], fake.responses()), (&json!(true), vec!["resp_fake_one_2".to_owned()]));
+}
+
+#[tokio::test]
+async fn background_responses_take_their_time() {
+    let fake = fake().await;
+    let mut request = respond("later");
+    request["background"] = json!(true);
+    let mut statuses = vec![create(&fake, &request).await.json()["status"].clone()];
+    for _ in 0..2 {
+        let polled = Call::get("/v1/responses/resp_fake_one_1").send(fake.address()).await.unwrap();
+        statuses.push(polled.json()["status"].clone());
+    }
+    assert_eq!(statuses, ["queued", "in_progress", "completed"]);
+    let cancel = Call::post("/v1/responses/resp_fake_one_1/cancel", "").send(fake.address()).await.unwrap();
+    assert_eq!(cancel.status, 400);
+}
+
+#[tokio::test]
+async fn streams_responses_with_numbers() {
+    let fake = fake().await;
+    let mut request = respond("flow");
+    request["stream"] = json!(true);
+    let text = create(&fake, &request).await.text();
+    let events: Vec<Value> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect();
+    assert!(events.iter().enumerate().all(|(number, event)| event["sequence_number"] == number), "{text}");
+    assert_eq!(events.last().unwrap()["type"], "response.completed");
+}
+
+#[tokio::test]
+async fn says_what_it_is_told_to() {
+    let fake = fake().await;
+    let call = json!({ "id": "c", "type": "function", "function": { "name": "f", "arguments": "{\"a\":1}" } });
+    let message = json!({ "role": "assistant", "content": null, "tool_calls": [call] });
+    let behaviour = Behaviour { message: Some(message.clone()), ..Behaviour::default() };
+    assert_eq!(ask(&fake, &behaviour, false).await.unwrap().json()["choices"][0]["message"], message);
+    let streamed = ask(&fake, &behaviour, true).await.unwrap().text();
+    assert!(
+        streamed.contains(r#""arguments":"{\"a""#) && streamed.contains(r#""finish_reason":"tool_calls""#),
+        "{streamed}"
+    );
+    let cut = Behaviour { frames: Some(vec!["{}".to_owned()]), ..Behaviour::default() };
+    assert!(ask(&fake, &cut, true).await.unwrap().text().ends_with("data: {}\n\n"));
+}

@@ -5,7 +5,9 @@ mod classifier;
 mod envoy;
 pub mod places;
 mod process;
+mod redis;
 mod setup;
+mod state;
 mod stub;
 
 use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
@@ -18,7 +20,9 @@ pub use self::{
     classifier::ClassifierProcess,
     envoy::{Envoy, EnvoyOptions},
     process::{Log, Process, ProcessError, Program},
+    redis::RedisProcess,
     setup::{Builder, EndpointSetup, ModelSetup},
+    state::StateProcess,
     stub::{Stub, StubBehaviour, StubCall, StubReply},
 };
 use crate::{
@@ -113,6 +117,10 @@ pub struct Stack {
     envoy: Envoy,
     fakes: Vec<Fake>,
     classifier: RunningClassifier,
+    state: Option<StateProcess>,
+    document: Value,
+    env: Vec<(String, String)>,
+    concurrency: u32,
 }
 
 impl Stack {
@@ -123,21 +131,53 @@ impl Stack {
     }
 
     async fn boot(builder: Builder) -> Result<Self, StackError> {
-        let mut fakes = Vec::new();
+        let mut fakes: Vec<Fake> = Vec::new();
         for endpoint in builder.models.iter().flat_map(|model| &model.endpoints) {
+            if fakes.iter().any(|fake| fake.name() == endpoint.fake.name) {
+                continue;
+            }
             fakes.push(Fake::start(endpoint.fake.clone()).await.map_err(StackError::Listen)?);
         }
         let (classifier, address) = RunningClassifier::start(builder.classifier.clone()).await?;
-        let document = builder.document(&fakes, &address.to_string());
-        let config = Config::from_json(document.to_string().as_bytes())?;
-        let options = fingerpost::render::envoy::Options {
-            wasm: places::wasm()?,
-            system_ca: fingerpost::environment::system_ca(),
-            base: places::root(),
-        };
-        let bootstrap = fingerpost::render::envoy::bootstrap(&config, &options)?;
-        let options = EnvoyOptions { bootstrap, env: builder.env, concurrency: builder.concurrency, core: None };
-        Ok(Self { envoy: Envoy::start(options).await?, fakes, classifier })
+        let mut document = builder.document(&fakes, &address.to_string());
+        let mut state = None;
+        if builder.state.is_some() {
+            let started = StateProcess::start(&document, &builder.env).await?;
+            if let Some(callout) = document.pointer_mut("/callouts/state").and_then(Value::as_object_mut) {
+                callout.insert("address".to_owned(), started.address().to_string().into());
+            }
+            state = Some(started);
+        }
+        let Builder { env, concurrency, .. } = builder;
+        let envoy = Envoy::start(envoy_options(&document, &env, concurrency)?).await?;
+        Ok(Self { envoy, fakes, classifier, state, document, env, concurrency })
+    }
+
+    /// Starts another Envoy for the same backends and services, as one that was restarted with a changed configuration: it
+    /// shares nothing with the first.
+    ///
+    /// # Errors
+    /// The changed configuration is refused, or Envoy does not come up.
+    pub async fn envoy_anew(&self, change: impl FnOnce(&mut Value)) -> Result<Envoy, StackError> {
+        let mut document = self.document.clone();
+        change(&mut document);
+        Envoy::start(envoy_options(&document, &self.env, self.concurrency)?).await
+    }
+
+    /// Starts another Envoy with a changed bootstrap.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub async fn envoy_patched(&self, change: impl FnOnce(&mut Value)) -> Result<Envoy, StackError> {
+        let mut options = envoy_options(&self.document, &self.env, self.concurrency)?;
+        change(&mut options.bootstrap);
+        Envoy::start(options).await
+    }
+
+    /// The state service, where there is one.
+    #[must_use]
+    pub const fn state(&self) -> Option<&StateProcess> {
+        self.state.as_ref()
     }
 
     /// Where clients connect.
@@ -206,4 +246,15 @@ impl Stack {
         }
         text
     }
+}
+
+fn envoy_options(document: &Value, env: &[(String, String)], concurrency: u32) -> Result<EnvoyOptions, StackError> {
+    let config = Config::from_json(document.to_string().as_bytes())?;
+    let options = fingerpost::render::envoy::Options {
+        wasm: places::wasm()?,
+        system_ca: fingerpost::environment::system_ca(),
+        base: places::root(),
+    };
+    let bootstrap = fingerpost::render::envoy::bootstrap(&config, &options)?;
+    Ok(EnvoyOptions { bootstrap, env: env.to_vec(), concurrency, core: None })
 }

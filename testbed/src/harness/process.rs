@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     process::{Child, Command},
@@ -102,6 +103,22 @@ impl Process {
         };
         let silent = || ProcessError::Silent { name, wanted: wanted.to_owned(), limit, tail: log.tail(30) };
         if said { Ok(()) } else { Err(silent()) }
+    }
+
+    /// Kills it as `kill -9` does, and returns once it is gone.
+    pub async fn kill(mut self) {
+        // It may have ended already; either way it is gone now.
+        let _gone = self.child.kill().await;
+    }
+
+    /// Stops it where it is, or lets it go on. Its connections stay open, and nothing is answered.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn hold(&self, hold: bool) -> nix::Result<()> {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).ok_or(nix::Error::ESRCH)?;
+        let signal = if hold { Signal::SIGSTOP } else { Signal::SIGCONT };
+        nix::sys::signal::kill(Pid::from_raw(id), signal)
     }
 
     /// Its output so far.

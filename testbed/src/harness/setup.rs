@@ -13,7 +13,7 @@ pub struct ModelSetup {
     pub(super) fields: Map<String, Value>,
 }
 
-/// A fake backend as an endpoint.
+/// A fake backend as an endpoint. Models that name the same one share it.
 #[derive(Debug, Clone)]
 pub struct EndpointSetup {
     /// The backend; its name is the endpoint's.
@@ -61,6 +61,9 @@ impl ModelSetup {
     }
 }
 
+/// The key that ids are signed with, and the variable that holds it.
+const ID_KEY: (&str, &str) = ("FINGERPOST_ID_KEY", "7f1d0c55b0a6e0b9a1c9b6d2f4e8137a");
+
 /// Builds a [`Stack`].
 #[derive(Debug, Clone)]
 pub struct Builder {
@@ -68,6 +71,8 @@ pub struct Builder {
     pub(super) decisions: Vec<Value>,
     pub(super) fields: Map<String, Value>,
     pub(super) callout: Map<String, Value>,
+    pub(super) state: Option<Map<String, Value>>,
+    pub(super) state_callout: Map<String, Value>,
     pub(super) classifier: Classifier,
     pub(super) env: Vec<(String, String)>,
     pub(super) concurrency: u32,
@@ -80,6 +85,8 @@ impl Default for Builder {
             decisions: Vec::new(),
             fields: Map::new(),
             callout: Map::new(),
+            state: None,
+            state_callout: Map::new(),
             classifier: Classifier::Stub(StubBehaviour::verdict("other", 0.9)),
             env: Vec::new(),
             concurrency: 2,
@@ -117,6 +124,20 @@ impl Builder {
         self
     }
 
+    /// Serves the Responses API, with a state service of the stack's own. `fields` are those of `response_api`.
+    #[must_use]
+    pub fn state(mut self, fields: &Value) -> Self {
+        self.state = Some(fields.as_object().cloned().unwrap_or_default());
+        self.env(ID_KEY.0, ID_KEY.1)
+    }
+
+    /// Sets a field of `callouts.state`.
+    #[must_use]
+    pub fn state_callout(mut self, name: &str, value: Value) -> Self {
+        self.state_callout.insert(name.to_owned(), value);
+        self
+    }
+
     /// Chooses the classifier.
     #[must_use]
     pub fn classifier(mut self, classifier: Classifier) -> Self {
@@ -146,11 +167,13 @@ impl Builder {
         Stack::boot(self).await
     }
 
-    /// The configuration document, given the running backends (in the models' order) and the classifier's address.
+    /// The configuration document, given the running backends and the classifier's address.
     pub(super) fn document(&self, fakes: &[Fake], classifier: &str) -> Value {
-        let mut fakes = fakes.iter();
         let models = self.models.iter().map(|model| {
-            let endpoints = model.endpoints.iter().zip(fakes.by_ref()).map(|(endpoint, fake)| endpoint.to_json(fake));
+            let endpoints = model.endpoints.iter().filter_map(|endpoint| {
+                let fake = fakes.iter().find(|fake| fake.name() == endpoint.fake.name)?;
+                Some(endpoint.to_json(fake))
+            });
             let mut json = json!({ "name": model.name, "endpoints": endpoints.collect::<Vec<_>>() });
             merge(&mut json, &model.fields);
             json
@@ -158,13 +181,21 @@ impl Builder {
         let models: Vec<Value> = models.collect();
         let mut callout = json!({ "address": classifier, "timeout": "10s" });
         merge(&mut callout, &self.callout);
+        let mut state = json!({ "timeout": "5s" });
+        merge(&mut state, &self.state_callout);
+        let mut response_api = json!({ "enabled": self.state.is_some() });
+        merge(&mut response_api, self.state.as_ref().unwrap_or(&Map::new()));
         let mut document = json!({
             "listen": { "data": "127.0.0.1:0", "admin": "127.0.0.1:0" },
             "default_model": self.models.last().map(|model| model.name.as_str()),
             "models": models,
             "decisions": self.decisions,
-            "callouts": { "classifier": callout },
+            "callouts": { "classifier": callout, "state": state },
+            "response_api": response_api,
         });
+        if self.state.is_some() {
+            merge(&mut document, &Map::from_iter([("id_keys".to_owned(), json!([{ "env": ID_KEY.0 }]))]));
+        }
         merge(&mut document, &self.fields);
         document
     }

@@ -1,7 +1,14 @@
 //! End-to-end tests: real Envoy, the real filter, the real classifier (a stub for its failures), fake backends.
 //! `cargo test -p fingerpost-testbed --test e2e -- routing` runs one suite.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    missing_docs
+)]
 
 mod affinity;
 mod bodies;
@@ -13,6 +20,17 @@ mod failures;
 mod headers;
 mod hostile;
 mod metadata;
+mod responses_affinity;
+mod responses_common;
+mod responses_conversations;
+mod responses_failures;
+mod responses_llama;
+mod responses_memory;
+mod responses_native;
+mod responses_owners;
+mod responses_refused;
+mod responses_stored;
+mod responses_stream;
 mod routing;
 mod sdk;
 mod streaming;
@@ -37,14 +55,35 @@ fn main() -> ExitCode {
         failures::closed(),
         failures::down(),
         hostile::suite(),
+        responses_common::suite(),
+        responses_stored::seed(),
+        responses_stored::capped(),
+        responses_failures::restarts(),
+        responses_failures::closed(),
+        responses_failures::open(),
+        responses_failures::silent(),
+        responses_failures::redis(),
+        responses_failures::token(),
+        responses_native::suite(),
+        responses_affinity::suite(),
+        responses_owners::suite(),
+        responses_llama::suite(),
         sdk::suite(),
     ])
 }
 
-/// Names each case after its function.
+/// Adds cases, each named after its function.
+macro_rules! cases {
+    ($suite:expr, [$($case:ident),* $(,)?]) => {
+        $suite$(.case(stringify!($case), $case))*
+    };
+}
+pub(crate) use cases;
+
+/// A suite of cases.
 macro_rules! suite {
     ($name:literal, $boot:expr, [$($case:ident),* $(,)?]) => {
-        fingerpost_testbed::suite::Suite::new($name, $boot)$(.case(stringify!($case), $case))*
+        $crate::cases!(fingerpost_testbed::suite::Suite::new($name, $boot), [$($case),*])
     };
 }
 pub(crate) use suite;

@@ -86,13 +86,16 @@ async fn direct(stack: &Stack, request: &Value) -> Reply {
     Call::chat(request).send(stack.fake("general").unwrap().address()).await.unwrap()
 }
 
+/// The answer without its first member.
 fn without_metadata(reply: &Reply) -> String {
     let text = reply.text();
-    let found = text.rsplit_once(",\"routing_metadata\":");
-    let (rest, added) = found.unwrap_or_else(|| panic!("no routing_metadata in {text}"));
-    let added: Value = serde_json::from_str(&format!("{{\"routing_metadata\":{added}")).unwrap();
-    assert_eq!(added.as_object().unwrap().len(), 1);
-    format!("{rest}}}")
+    let rest = text.trim_start().strip_prefix("{\"routing_metadata\":");
+    let rest = rest.unwrap_or_else(|| panic!("no routing_metadata in {text}"));
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+    assert!(values.next().is_some_and(|value| value.is_ok_and(|value| value.is_object())), "{text}");
+    // White space that stood behind the brace stands before the comma now.
+    let rest = rest.split_at(values.byte_offset()).1;
+    format!("{{{}", rest.replacen(',', "", 1))
 }
 
 async fn the_rest_is_byte_for_byte(stack: Arc<Stack>) {
@@ -129,12 +132,13 @@ async fn odd_answers_are_annotated_or_left_alone(stack: Arc<Stack>) {
                 "{body:?} -> {}",
                 reply.text()
             );
-            let (kept, _) = body.rsplit_once('}').unwrap();
-            assert!(reply.text().starts_with(kept), "{body:?} -> {}", reply.text());
+            assert_eq!(without_metadata(&reply), body);
         }
+        // That an object never ends cannot be known at its start.
+        assert_eq!(without_metadata(&answer(&stack, "{\"cut\":", None, chunk_bytes).await), "{\"cut\":");
         let empty = answer(&stack, "{}", None, chunk_bytes).await;
         assert!(empty.text() == "{}" || empty.json()["routing_metadata"].is_object(), "{}", empty.text());
-        for body in ["[]", "null", "\"}\"", "{\"cut\":", "", "}", "served", "[{}]"] {
+        for body in ["[]", "null", "\"}\"", "", "}", "served", "[{}]"] {
             assert_eq!(answer(&stack, body, None, chunk_bytes).await.text(), body);
         }
         for kind in ["text/plain", "application/octet-stream", "text/event-stream"] {

@@ -1,4 +1,4 @@
-//! The official OpenAI SDKs against the real stack, as subprocesses with the base URL in their environment.
+//! The official OpenAI SDKs, the Agents SDK, LangChain and the AI SDK against the real stack, as subprocesses with the base URL in their environment.
 
 use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
@@ -9,18 +9,20 @@ use fingerpost_testbed::{
 use serde_json::json;
 use tokio::{process::Command, time::timeout};
 
-use crate::suite;
+use crate::{responses_native::native, suite};
 
 pub(crate) fn suite() -> Suite {
-    suite!("sdk", boot, [python, javascript])
+    suite!("sdk", boot, [python, python_responses, python_agents, javascript, javascript_responses])
 }
 
 async fn boot() -> Result<Stack, StackError> {
     Stack::builder()
         .model(ModelSetup::named("math-expert"))
+        .model(native("keeper", "k"))
         .model(ModelSetup::named("general").field("aliases", json!(["gpt-3.5-turbo"])))
         .decision("category == 'math'", "math-expert")
         .classifier(Classifier::Stub(StubBehaviour::verdict("math", 0.9)))
+        .state(&json!({}))
         .start()
         .await
 }
@@ -40,17 +42,37 @@ async fn succeeds(stack: &Stack, mut command: Command, folder: &Path) {
     assert!(!text.contains("Ran 0 tests"), "{text}");
 }
 
-async fn python(stack: Arc<Stack>) {
+async fn run_python(stack: &Stack, module: &str) {
     let python = places::python().unwrap_or_else(|missing| panic!("{missing}"));
     let mut command = Command::new(python);
-    command.args(["-m", "unittest", "-v", "test_openai"]).env("PYTHONDONTWRITEBYTECODE", "1");
-    succeeds(&stack, command, &places::root().join("testbed/sdk/python")).await;
+    command.args(["-m", "unittest", "-v", module]).env("PYTHONDONTWRITEBYTECODE", "1");
+    succeeds(stack, command, &places::root().join("testbed/sdk/python")).await;
+}
+
+async fn python(stack: Arc<Stack>) {
+    run_python(&stack, "test_openai").await;
+}
+
+async fn python_responses(stack: Arc<Stack>) {
+    run_python(&stack, "test_responses").await;
+}
+
+async fn python_agents(stack: Arc<Stack>) {
+    run_python(&stack, "test_agents").await;
+}
+
+async fn run_javascript(stack: &Stack, package: &str, file: &str) {
+    let folder = places::root().join("testbed/sdk/js");
+    assert!(folder.join("node_modules").join(package).exists(), "{package} is not set up: run `make setup`");
+    let mut command = Command::new("node");
+    command.args(["--test", file]);
+    succeeds(stack, command, &folder).await;
 }
 
 async fn javascript(stack: Arc<Stack>) {
-    let folder = places::root().join("testbed/sdk/js");
-    assert!(folder.join("node_modules/openai").exists(), "the JavaScript SDK is not set up: run `make setup`");
-    let mut command = Command::new("node");
-    command.args(["--test", "openai.test.mjs"]);
-    succeeds(&stack, command, &folder).await;
+    run_javascript(&stack, "openai", "openai.test.mjs").await;
+}
+
+async fn javascript_responses(stack: Arc<Stack>) {
+    run_javascript(&stack, "@ai-sdk/openai", "responses.test.mjs").await;
 }
