@@ -32,6 +32,8 @@ pub struct Plugin {
     pub(crate) models: Vec<u8>,
     /// Sign and verify ids and owners.
     pub(crate) keys: Keys,
+    /// Bytes of the largest body that Envoy's buffers take.
+    pub(crate) max_sent: usize,
 }
 
 /// A configuration that cannot serve.
@@ -138,6 +140,7 @@ impl Plugin {
             needs_verdict: rules.iter().any(Rule::needs_verdict),
             models: models_body(&config, now),
             keys,
+            max_sent: config.max_sent().bytes(),
             names,
             rules,
             config,

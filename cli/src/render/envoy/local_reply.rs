@@ -51,6 +51,16 @@ const CASES: &[Case] = &[
     },
     Case {
         on: On::Any,
+        when: When::Details("response.code_details == 'response_payload_too_large'"),
+        status: Some(502),
+        reply: Reply {
+            kind: "server_error",
+            code: "response_too_large",
+            message: "The answer is larger than this gateway can hold. Ask for a stream.",
+        },
+    },
+    Case {
+        on: On::Any,
         when: When::Details("response.code_details.startsWith('wasm_fail')"),
         status: Some(503),
         reply: Reply {

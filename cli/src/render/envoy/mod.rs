@@ -154,7 +154,7 @@ fn duration(time: Millis) -> String {
 }
 
 fn buffer_limit(config: &Config) -> u64 {
-    config.limits.max_body.0.saturating_add(BUFFER_MARGIN)
+    config.max_sent().0.saturating_add(BUFFER_MARGIN)
 }
 
 /// A path of the configuration, from the folder of its file.

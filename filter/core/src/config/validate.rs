@@ -6,7 +6,7 @@ use std::{collections::HashSet, fmt, net::SocketAddr};
 
 use serde::Deserializer;
 
-use super::{Auth, Config, Model, Target};
+use super::{Auth, ByteSize, Config, Model, Target};
 use crate::rules::Rule;
 
 /// One thing wrong, where, and what to do.
@@ -70,6 +70,14 @@ impl Config {
         report.limits(self);
         report.response_api(self);
         if report.0.is_empty() { Ok(()) } else { Err(ConfigError(report.0)) }
+    }
+
+    /// Bytes of the largest body that a backend may be sent: a request as it comes, and with the Responses API the conversation in
+    /// front of it. Envoy's buffers hold as much; a filter that hands it more is answered by a local reply in its own callback.
+    #[must_use]
+    pub fn max_sent(&self) -> ByteSize {
+        let conversation = if self.response_api.enabled { self.response_api.max_conversation_bytes.0 } else { 0 };
+        ByteSize(self.limits.max_body.0.saturating_add(conversation))
     }
 
     /// The model of that name (not alias).

@@ -57,6 +57,12 @@ pub(super) enum Saving {
     },
 }
 
+impl Saving {
+    pub(super) const fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream { .. })
+    }
+}
+
 /// A chunk of the body.
 pub(super) struct Chunk<'a> {
     pub bytes: &'a [u8],
@@ -72,6 +78,11 @@ impl Answering {
             Self::Memory(_) | Self::Native { .. } | Self::Count => Wanted::Whole,
             Self::MemoryStream { .. } | Self::NativeStream { .. } | Self::Silenced => Wanted::Chunks,
         }
+    }
+
+    /// A stream that cannot go on: the client is told, and what still comes is not passed.
+    pub(super) fn broken_off(message: &str) -> (Self, Effects) {
+        (Self::Silenced, replaced(error_event(message)))
     }
 
     /// Whether the response's head waits for its body.
@@ -108,6 +119,11 @@ pub(super) fn body(plugin: &Plugin, answering: Answering, chunk: Chunk<'_>) -> (
     };
     let state = next.filter(|_| !chunk.end).map_or(State::Done, |next| State::Answering(Box::new(next)));
     (state, effects)
+}
+
+fn error_event(message: &str) -> Vec<u8> {
+    let event = serde_json::json!({"type": "error", "code": "server_error", "message": message, "param": null});
+    format!("event: error\ndata: {event}\n\n").into_bytes()
 }
 
 fn replaced(bytes: Vec<u8>) -> Effects {
@@ -197,9 +213,7 @@ fn native_stream(plugin: &Plugin, stream: NativeStream, chunk: &Chunk<'_>) -> (O
     match pushed {
         Ok(()) => (Some(Answering::NativeStream { native, backend: index, sse }), replaced(out)),
         Err(why) => {
-            let message = bad_answer(&why.to_string()).message;
-            let event = serde_json::json!({"type": "error", "code": "server_error", "message": message, "param": null});
-            out.extend_from_slice(format!("event: error\ndata: {event}\n\n").as_bytes());
+            out.extend_from_slice(&error_event(&bad_answer(&why.to_string()).message));
             (Some(Answering::Silenced), replaced(out))
         }
     }

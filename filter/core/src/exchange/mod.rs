@@ -11,6 +11,7 @@
 
 mod answer;
 mod event;
+mod limit;
 mod memory;
 mod native;
 mod pipeline;
@@ -67,6 +68,17 @@ impl Buffering {
 impl Exchange {
     /// Takes an event. An event that cannot be in this state changes nothing and lets the stream go on.
     pub fn on(&mut self, plugin: &Plugin, event: Event<'_>) -> Effects {
+        let side = limit::Side::of(&self.state);
+        let effects = self.step(plugin, event);
+        if limit::fits(plugin, &effects) {
+            return effects;
+        }
+        let (state, effects) = limit::exceeded(plugin, side, effects);
+        self.state = state;
+        effects
+    }
+
+    fn step(&mut self, plugin: &Plugin, event: Event<'_>) -> Effects {
         let state = std::mem::replace(&mut self.state, State::Done);
         let (state, effects) = match (state, event) {
             (State::Start, Event::RequestHeaders { headers, claim, end }) => {

@@ -90,7 +90,7 @@ pub(super) struct Routed {
 }
 
 /// Asks for what is needed, or goes on at once.
-pub(super) fn start(plugin: &Plugin, mut awaiting: Awaiting) -> (State, Effects) {
+pub(super) fn start(plugin: &Plugin, mut awaiting: Box<Awaiting>) -> (State, Effects) {
     let mut callouts = Vec::new();
     if awaiting.named.is_none() && plugin.needs_verdict {
         // The text is needed again only where a rule reads it.
@@ -110,7 +110,7 @@ pub(super) fn start(plugin: &Plugin, mut awaiting: Awaiting) -> (State, Effects)
     if callouts.is_empty() {
         return settle(plugin, awaiting);
     }
-    (State::Awaiting(Box::new(awaiting)), Effects { callouts, flow: Flow::Pause, ..Effects::default() })
+    (State::Awaiting(awaiting), Effects { callouts, flow: Flow::Pause, ..Effects::default() })
 }
 
 pub(super) fn callout(call: Call, message: Vec<u8>, headers: &Headers) -> Callout {
@@ -141,7 +141,7 @@ pub(super) fn result(plugin: &Plugin, mut awaiting: Box<Awaiting>, ended: Outcom
     if awaiting.verdict.is_asked() || awaiting.history.is_asked() {
         return (State::Awaiting(awaiting), Effects { flow: Flow::Pause, ..Effects::default() });
     }
-    let (state, mut effects) = settle(plugin, *awaiting);
+    let (state, mut effects) = settle(plugin, awaiting);
     if effects.reply.is_none() {
         effects.flow = Flow::Resume;
     }
@@ -159,7 +159,7 @@ fn verdict(plugin: &Plugin, outcome: Result<&[u8], CalloutError>, waited: Micros
 }
 
 /// Everything is there: the model is chosen, and the request goes on.
-fn settle(plugin: &Plugin, mut awaiting: Awaiting) -> (State, Effects) {
+fn settle(plugin: &Plugin, mut awaiting: Box<Awaiting>) -> (State, Effects) {
     let verdict = std::mem::replace(&mut awaiting.verdict, Slot::NotAsked);
     let mut routed = match awaiting.named {
         Some(backend) => Routed { backend, ..Routed::default() },

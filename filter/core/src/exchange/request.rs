@@ -148,7 +148,7 @@ pub(super) fn check_body(plugin: &Plugin, body: &[u8]) -> Result<(), ApiError> {
     check_size(plugin, body.len())
 }
 
-fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> Result<Awaiting, ApiError> {
+fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> Result<Box<Awaiting>, ApiError> {
     check_body(plugin, &body)?;
     let request = Request::parse(&body, head.create, plugin.needs)?;
     let named = named(plugin, &request.model)?;
@@ -171,7 +171,7 @@ fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> Result<Awaiting, Api
     let has_choice = named.and_then(|index| plugin.backend(index)).is_none_or(Backend::has_choice);
     let key = if has_choice { key(plugin, &head, &request) } else { Key(0) };
     let parsed = Parsed { key, model_span: request.model_span, signals };
-    Ok(Awaiting {
+    Ok(Box::new(Awaiting {
         head,
         body,
         parsed,
@@ -182,7 +182,7 @@ fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> Result<Awaiting, Api
         history: Slot::NotAsked,
         waited: None,
         classified: None,
-    })
+    }))
 }
 
 /// The model that a client names; none for the name that asks to be routed.
@@ -228,8 +228,8 @@ pub(super) fn named_key(plugin: &Plugin, headers: &Headers, prompt_cache_key: Op
 }
 
 /// Writes the chat, completion or embedding request that the backend gets.
-pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, routed: Routed) -> (State, Effects) {
-    let Awaiting { head, body, parsed, .. } = awaiting;
+pub(super) fn forward(plugin: &Plugin, awaiting: Box<Awaiting>, routed: Routed) -> (State, Effects) {
+    let Awaiting { head, body, parsed, .. } = *awaiting;
     let mut effects = Effects::default();
     let Some(backend) = plugin.backend(routed.backend) else { return refuse(&unconfigured()) };
     let span = parsed.model_span;

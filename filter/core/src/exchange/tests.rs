@@ -101,7 +101,7 @@ pub(super) fn header<'a>(effects: &'a Effects, name: &str) -> Option<&'a str> {
 /// What becomes of a body.
 fn edited(effects: &Effects, body: &str) -> String {
     let Edit { replaced, bytes } = effects.body.as_ref().expect("an edit");
-    format!("{}{}", std::str::from_utf8(bytes).unwrap(), &body[*replaced..])
+    String::from_utf8([bytes.as_slice(), &body.as_bytes()[*replaced..]].concat()).unwrap()
 }
 
 pub(super) fn error(effects: &Effects) -> (u16, String) {

@@ -183,7 +183,8 @@ fn native_turn(run: &mut Run, extra: &[(&str, &str)]) -> String {
     run.headers(&[&[(":path", "/v1/responses")], extra].concat());
     let effects = run.body(sent);
     let edit = effects.body.as_ref().unwrap();
-    assert_eq!(body(&effects) + &sent[edit.replaced..], sent.replace("native", "up/native"));
+    let rest = sent.get(edit.replaced..).unwrap();
+    assert_eq!(body(&effects) + rest, sent.replace("native", "up/native"));
     assert!(header(&effects, "x-gateway-destination-endpoint").unwrap().contains(','), "another endpoint may serve");
     response_headers(run, [JSON.as_slice(), &[("x-semantic-destination-endpoint", "n2")]].concat());
     let answer = r#"{"id" : "resp_up1","object":"response","model":"up/native","n":1.0}"#;
@@ -322,4 +323,36 @@ fn owners_come_from_where_the_configuration_says() {
     assert_eq!(owner(&[], None), "anonymous");
     let (one, two) = (owner(&[("authorization", "a")], None), owner(&[("authorization", "b")], None));
     assert!(one.starts_with("auth:") && one != two);
+}
+
+#[test]
+fn no_body_outgrows_envoys_buffer() {
+    let limits = |config: &mut Value| {
+        config["limits"] = json!({"max_body": "2KiB"});
+        config["response_api"] = json!({"max_conversation_bytes": "1KiB"});
+    };
+    let mut request = run(limits);
+    let first = first_turn(&mut request);
+    create(&mut request, &json!({"model": "math", "input": "x", "previous_response_id": first.response_id}));
+    let long = json!({"type": "message", "id": "msg_1", "role": "user", "content": "x".repeat(4_000)});
+    let turns = vec![Turn { input_items: vec![long.to_string().into_bytes()], ..Turn::default() }];
+    let loaded = LoadConversationResponse { turns, ..LoadConversationResponse::default() };
+    let effects = result(&mut request, Call::Load, Ok(&loaded.encode_to_vec()));
+    assert_eq!((error(&effects), effects.body), ((413, "request_too_large".to_owned()), None));
+
+    let long = CHAT.replace("four", &"x".repeat(4_000));
+    let mut whole = run(limits);
+    create(&mut whole, &json!({"model": "general", "input": "x"}));
+    response_headers(&mut whole, JSON.to_vec());
+    let effects = chunk(&mut whole, long.as_bytes(), true);
+    assert_eq!((error(&effects), effects.callouts), ((502, "response_too_large".to_owned()), vec![]));
+
+    let mut stream = run(limits);
+    create(&mut stream, &json!({"model": "general", "input": "x", "stream": true}));
+    response_headers(&mut stream, SSE.to_vec());
+    let delta = json!({"choices": [{"index": 0, "delta": {"content": "x".repeat(4_000)}}]});
+    let effects = chunk(&mut stream, format!("data: {delta}\n\n").as_bytes(), false);
+    assert!(body(&effects).starts_with("event: error\n"), "{effects:?}");
+    let effects = chunk(&mut stream, b"data: [DONE]\n\n", true);
+    assert_eq!((body(&effects), effects.callouts.len()), (String::new(), 0), "nothing more, and nothing stored");
 }

@@ -72,7 +72,12 @@ impl Turn {
 }
 
 /// Reads a body of `POST /v1/responses` or `.../input_tokens`.
-pub(super) fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>, moment: &dyn Moment) -> Result<Awaiting, ApiError> {
+pub(super) fn read(
+    plugin: &Plugin,
+    head: Buffering,
+    body: Vec<u8>,
+    moment: &dyn Moment,
+) -> Result<Box<Awaiting>, ApiError> {
     request::check_body(plugin, &body)?;
     let request = Request::parse(&body, plugin.needs)?;
     let named = request::named(plugin, &request.model)?;
@@ -111,7 +116,7 @@ pub(super) fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>, moment: &dyn
         model_span: request.model_span.clone(),
         signals: signals(plugin, named, &request)?,
     };
-    Ok(Awaiting {
+    Ok(Box::new(Awaiting {
         head,
         parsed,
         named,
@@ -122,7 +127,7 @@ pub(super) fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>, moment: &dyn
         waited: None,
         classified: None,
         body,
-    })
+    }))
 }
 
 /// The id of a response, as one of the owners got it.

@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Report, is_visible};
+use super::{MAX_BODY, Report, is_visible};
 use crate::{
     config::{Api, Config, Model, Secret, StoreBackend, Target},
     headers::is_internal,
@@ -183,10 +183,13 @@ impl Report {
             ("ttl_seconds", api.ttl_seconds),
             ("max_responses", api.max_responses),
             ("max_turns", u64::from(api.max_turns)),
-            ("max_conversation_bytes", api.max_conversation_bytes.0),
         ];
         for (field, _) in positive.into_iter().filter(|(_, number)| *number == 0) {
             self.add(format!("response_api.{field}"), "must be at least 1");
+        }
+        if !(1..=MAX_BODY).contains(&api.max_conversation_bytes.0) {
+            let message = format!("`{}` is not 1 byte to 1GiB", api.max_conversation_bytes);
+            self.add("response_api.max_conversation_bytes", message);
         }
         if api.store_backend == StoreBackend::Embedded && api.path.as_os_str().is_empty() {
             self.add("response_api.path", "is empty; name the file that keeps the conversations");

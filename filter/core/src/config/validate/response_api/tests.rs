@@ -164,12 +164,28 @@ fn the_state_service_can_be_reached_but_not_by_everybody() {
 }
 
 #[test]
+fn a_conversation_goes_before_the_request() {
+    let read = |document: Value| Config::from_json(document.to_string().as_bytes()).unwrap().max_sent();
+    assert_eq!(read(base()).to_string(), "64MiB");
+    let mut without = base();
+    without["response_api"] = json!({"enabled": false});
+    assert_eq!(read(without).to_string(), "32MiB");
+}
+
+#[test]
 fn the_store_can_work() {
     one_each(&[
         (|c| c["response_api"] = json!({"ttl_seconds": 0}), "response_api.ttl_seconds: must be at least 1"),
         (|c| c["response_api"] = json!({"max_responses": 0}), "response_api.max_responses: must be at least 1"),
         (|c| c["response_api"] = json!({"max_turns": 0}), "response_api.max_turns: must be at least 1"),
-        (|c| c["response_api"] = json!({"max_conversation_bytes": 0}), "response_api.max_conversation_bytes: must be"),
+        (
+            |c| c["response_api"] = json!({"max_conversation_bytes": 0}),
+            "response_api.max_conversation_bytes: `0` is not 1 byte",
+        ),
+        (
+            |c| c["response_api"] = json!({"max_conversation_bytes": "2GiB"}),
+            "max_conversation_bytes: `2GiB` is not 1 byte to 1GiB",
+        ),
         (|c| c["response_api"] = json!({"path": ""}), "response_api.path: is empty"),
         (|c| c["response_api"] = json!({"redis": {"urls": []}}), "response_api.redis.urls: is empty"),
         (|c| c["response_api"] = json!({"redis": {"urls": ["redis://a", "redis://b"]}}), "set `cluster: true`"),
