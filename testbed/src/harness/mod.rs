@@ -13,7 +13,7 @@ mod stub;
 use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
 
 use fingerpost_core::config::{Config, ConfigError};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
 pub use self::{
@@ -118,6 +118,7 @@ pub struct Stack {
     fakes: Vec<Fake>,
     classifier: RunningClassifier,
     state: Option<StateProcess>,
+    _redis: Option<RedisProcess>,
     document: Value,
     env: Vec<(String, String)>,
     concurrency: u32,
@@ -140,6 +141,12 @@ impl Stack {
         }
         let (classifier, address) = RunningClassifier::start(builder.classifier.clone()).await?;
         let mut document = builder.document(&fakes, &address.to_string());
+        let redis = if builder.redis { Some(RedisProcess::start().await?) } else { None };
+        if let Some((redis, api)) = redis.as_ref().zip(document.get_mut("response_api").and_then(Value::as_object_mut))
+        {
+            api.insert("store_backend".to_owned(), "redis".into());
+            api.insert("redis".to_owned(), json!({ "urls": [redis.url()] }));
+        }
         let mut state = None;
         if builder.state.is_some() {
             let started = StateProcess::start(&document, &builder.env).await?;
@@ -150,7 +157,7 @@ impl Stack {
         }
         let Builder { env, concurrency, .. } = builder;
         let envoy = Envoy::start(envoy_options(&document, &env, concurrency)?).await?;
-        Ok(Self { envoy, fakes, classifier, state, document, env, concurrency })
+        Ok(Self { envoy, fakes, classifier, state, _redis: redis, document, env, concurrency })
     }
 
     /// Starts another Envoy for the same backends and services, as one that was restarted with a changed configuration: it

@@ -73,6 +73,7 @@ pub struct Builder {
     pub(super) callout: Map<String, Value>,
     pub(super) state: Option<Map<String, Value>>,
     pub(super) state_callout: Map<String, Value>,
+    pub(super) redis: bool,
     pub(super) classifier: Classifier,
     pub(super) env: Vec<(String, String)>,
     pub(super) concurrency: u32,
@@ -87,6 +88,7 @@ impl Default for Builder {
             callout: Map::new(),
             state: None,
             state_callout: Map::new(),
+            redis: false,
             classifier: Classifier::Stub(StubBehaviour::verdict("other", 0.9)),
             env: Vec::new(),
             concurrency: 2,
@@ -129,6 +131,13 @@ impl Builder {
     pub fn state(mut self, fields: &Value) -> Self {
         self.state = Some(fields.as_object().cloned().unwrap_or_default());
         self.env(ID_KEY.0, ID_KEY.1)
+    }
+
+    /// Keeps conversations in a Redis server of the stack's own.
+    #[must_use]
+    pub fn redis(mut self) -> Self {
+        self.redis = true;
+        self.state(&json!({}))
     }
 
     /// Sets a field of `callouts.state`.

@@ -10,11 +10,10 @@ use std::{
 
 use fingerpost_testbed::{
     client::PATIENCE,
-    harness::{RedisProcess, Stack, StackError},
+    harness::{Stack, StackError},
     suite::Suite,
 };
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use crate::{
     common::assert_error,
@@ -48,11 +47,8 @@ async fn boot_open() -> Result<Stack, StackError> {
     builder().state(&json!({ "on_save_failure": "open" })).start().await
 }
 
-static REDIS: OnceCell<RedisProcess> = OnceCell::const_new();
-
 async fn boot_redis() -> Result<Stack, StackError> {
-    let redis = REDIS.get_or_try_init(RedisProcess::start).await?;
-    builder().state(&json!({ "store_backend": "redis", "redis": { "urls": [redis.url()] } })).start().await
+    builder().redis().start().await
 }
 
 /// A first turn, and the second after `change` says where.
