@@ -98,17 +98,12 @@ fn failed(failure: Failure, previous: Option<&str>) -> ApiError {
 }
 
 /// Writes the chat completion that the backend gets.
-pub(super) fn forward(plugin: &Plugin, awaiting: Box<Awaiting>, turn: Turn, routed: Routed) -> (State, Effects) {
+pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, turn: Turn, routed: Routed) -> (State, Effects) {
     prepare(plugin, awaiting, &turn, routed).unwrap_or_else(|error| refuse(&error))
 }
 
-fn prepare(
-    plugin: &Plugin,
-    awaiting: Box<Awaiting>,
-    turn: &Turn,
-    routed: Routed,
-) -> Result<(State, Effects), ApiError> {
-    let Awaiting { head, body, parsed, history, .. } = *awaiting;
+fn prepare(plugin: &Plugin, awaiting: Awaiting, turn: &Turn, routed: Routed) -> Result<(State, Effects), ApiError> {
+    let Awaiting { head, body, parsed, history, .. } = awaiting;
     let backend = plugin.backend(routed.backend).ok_or_else(request::unconfigured)?;
     let History { items, references } = Slot::take(history).unwrap_or_default();
     let mut request = CreateRequest::parse(&body)?;

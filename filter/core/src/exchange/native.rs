@@ -52,8 +52,8 @@ impl Native {
 }
 
 /// Writes the request that the backend gets.
-pub(super) fn forward(plugin: &Plugin, awaiting: Box<Awaiting>, turn: Turn, routed: Routed) -> (State, Effects) {
-    let Awaiting { head, body, parsed, .. } = *awaiting;
+pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, turn: Turn, routed: Routed) -> (State, Effects) {
+    let Awaiting { head, body, parsed, .. } = awaiting;
     let Some(backend) = plugin.backend(routed.backend) else { return refuse(&request::unconfigured()) };
     let mut effects = Effects::default();
     let mut edits = vec![Edit::string(parsed.model_span, &backend.upstream_name)];

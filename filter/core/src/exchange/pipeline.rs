@@ -175,11 +175,11 @@ fn settle(plugin: &Plugin, mut awaiting: Box<Awaiting>) -> (State, Effects) {
     routed.processing_ms = awaiting.waited.unwrap_or_default().millis();
     routed.classification_ms = awaiting.classified.map(Micros::millis);
     match awaiting.turn.take() {
-        None => request::forward(plugin, awaiting, routed),
+        None => request::forward(plugin, *awaiting, routed),
         Some(turn) if plugin.backend(routed.backend).is_some_and(|backend| backend.keeps_responses) => {
-            native::forward(plugin, awaiting, *turn, routed)
+            native::forward(plugin, *awaiting, *turn, routed)
         }
-        Some(turn) => memory::forward(plugin, awaiting, *turn, routed),
+        Some(turn) => memory::forward(plugin, *awaiting, *turn, routed),
     }
 }
 

@@ -228,8 +228,8 @@ pub(super) fn named_key(plugin: &Plugin, headers: &Headers, prompt_cache_key: Op
 }
 
 /// Writes the chat, completion or embedding request that the backend gets.
-pub(super) fn forward(plugin: &Plugin, awaiting: Box<Awaiting>, routed: Routed) -> (State, Effects) {
-    let Awaiting { head, body, parsed, .. } = *awaiting;
+pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, routed: Routed) -> (State, Effects) {
+    let Awaiting { head, body, parsed, .. } = awaiting;
     let mut effects = Effects::default();
     let Some(backend) = plugin.backend(routed.backend) else { return refuse(&unconfigured()) };
     let span = parsed.model_span;
