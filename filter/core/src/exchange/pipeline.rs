@@ -6,7 +6,8 @@ use std::ops::Range;
 use super::{
     Buffering, Call, Callout, CalloutError, Counter, Effects, Flow, Micros, State,
     memory::{self, History},
-    native, refuse, request,
+    native, refuse,
+    request::{self, Outgoing},
     turn::Turn,
 };
 use crate::{
@@ -175,7 +176,11 @@ fn settle(plugin: &Plugin, mut awaiting: Box<Awaiting>) -> (State, Effects) {
     routed.processing_ms = awaiting.waited.unwrap_or_default().millis();
     routed.classification_ms = awaiting.classified.map(Micros::millis);
     match awaiting.turn.take() {
-        None => request::forward(plugin, *awaiting, routed),
+        None => {
+            let Awaiting { head, body, parsed, .. } = *awaiting;
+            let Parsed { model_span, key, signals } = parsed;
+            request::forward(plugin, Outgoing { head, body, key, model_span, stream: signals.stream }, routed)
+        }
         Some(turn) if plugin.backend(routed.backend).is_some_and(|backend| backend.keeps_responses) => {
             native::forward(plugin, *awaiting, *turn, routed)
         }

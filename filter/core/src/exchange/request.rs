@@ -134,11 +134,13 @@ pub(super) fn part(plugin: &Plugin, head: Buffering, size: usize) -> (State, Eff
 }
 
 pub(super) fn body(plugin: &Plugin, head: Buffering, body: Vec<u8>, moment: &dyn Moment) -> (State, Effects) {
-    let read = match head.create {
-        Create::Response | Create::InputTokens => turn::read(plugin, head, body, moment),
+    let gone_on = match head.create {
+        Create::Response | Create::InputTokens => {
+            turn::read(plugin, head, body, moment).map(|awaiting| pipeline::start(plugin, awaiting))
+        }
         _ => read(plugin, head, body),
     };
-    read.map_or_else(|error| refuse(&error), |awaiting| pipeline::start(plugin, awaiting))
+    gone_on.unwrap_or_else(|error| refuse(&error))
 }
 
 pub(super) fn check_body(plugin: &Plugin, body: &[u8]) -> Result<(), ApiError> {
@@ -148,41 +150,43 @@ pub(super) fn check_body(plugin: &Plugin, body: &[u8]) -> Result<(), ApiError> {
     check_size(plugin, body.len())
 }
 
-fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> Result<Box<Awaiting>, ApiError> {
+fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> Result<(State, Effects), ApiError> {
     check_body(plugin, &body)?;
     let request = Request::parse(&body, head.create, plugin.needs)?;
-    let named = named(plugin, &request.model)?;
-    let mut signals = RequestSignals { stream: request.stream, ..RequestSignals::default() };
-    if named.is_none() {
-        if head.create != Create::ChatCompletion {
-            return Err(auto_not_supported(&request.model));
-        }
-        let content = request.content()?;
-        signals = RequestSignals {
-            text: content.text.into_owned(),
-            tokens: request.tokens,
-            messages: request.messages,
-            attachments: content.attachments,
-            tools: if plugin.needs_tools { request.tool_count() } else { 0 },
-            ..signals
-        };
+    let stream = request.stream;
+    if let Some(index) = named(plugin, &request.model)? {
+        // One endpoint leaves nothing to choose.
+        let has_choice = plugin.backend(index).is_some_and(Backend::has_choice);
+        let key = if has_choice { key(plugin, &head, &request) } else { Key(0) };
+        let outgoing = Outgoing { key, model_span: request.model_span, stream, head, body };
+        return Ok(forward(plugin, outgoing, Routed { backend: index, ..Routed::default() }));
     }
-    // A named model of one endpoint leaves nothing to choose.
-    let has_choice = named.and_then(|index| plugin.backend(index)).is_none_or(Backend::has_choice);
-    let key = if has_choice { key(plugin, &head, &request) } else { Key(0) };
-    let parsed = Parsed { key, model_span: request.model_span, signals };
-    Ok(Box::new(Awaiting {
+    if head.create != Create::ChatCompletion {
+        return Err(auto_not_supported(&request.model));
+    }
+    let content = request.content()?;
+    let signals = RequestSignals {
+        text: content.text.into_owned(),
+        tokens: request.tokens,
+        messages: request.messages,
+        attachments: content.attachments,
+        tools: if plugin.needs_tools { request.tool_count() } else { 0 },
+        stream,
+    };
+    let parsed = Parsed { key: key(plugin, &head, &request), model_span: request.model_span, signals };
+    let awaiting = Awaiting {
         head,
         body,
         parsed,
-        named,
+        named: None,
         scope: Scope::Any,
         turn: None,
         verdict: Slot::NotAsked,
         history: Slot::NotAsked,
         waited: None,
         classified: None,
-    }))
+    };
+    Ok(pipeline::start(plugin, Box::new(awaiting)))
 }
 
 /// The model that a client names; none for the name that asks to be routed.
@@ -227,22 +231,30 @@ pub(super) fn named_key(plugin: &Plugin, headers: &Headers, prompt_cache_key: Op
     session.map(|value| Key::new(Source::Session(value)))
 }
 
+/// A request that goes on with nothing changed but its model's name.
+pub(super) struct Outgoing {
+    pub head: Buffering,
+    pub body: Vec<u8>,
+    pub key: Key,
+    pub model_span: std::ops::Range<usize>,
+    pub stream: bool,
+}
+
 /// Writes the chat, completion or embedding request that the backend gets.
-pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, routed: Routed) -> (State, Effects) {
-    let Awaiting { head, body, parsed, .. } = awaiting;
+pub(super) fn forward(plugin: &Plugin, outgoing: Outgoing, routed: Routed) -> (State, Effects) {
+    let Outgoing { head, body, key, model_span: span, stream } = outgoing;
     let mut effects = Effects::default();
     let Some(backend) = plugin.backend(routed.backend) else { return refuse(&unconfigured()) };
-    let span = parsed.model_span;
     if body.get(span.clone()).is_none_or(|json| !is_string(json, &backend.upstream_name)) {
         let before = body.len();
         let edit = body::splice(body, span, &backend.upstream_name);
         set_length(&mut effects, &head.headers, edit.length(before));
         effects.body = Some(edit);
     }
-    let placement = backend.place(parsed.key);
+    let placement = backend.place(key);
     address(&mut effects, backend, &head.headers);
     place(&mut effects, &placement);
-    let annotate = plugin.config.routing_metadata && head.create == Create::ChatCompletion && !parsed.signals.stream;
+    let annotate = plugin.config.routing_metadata && head.create == Create::ChatCompletion && !stream;
     if annotate && head.headers.find("accept-encoding").is_some() {
         effects.headers.push(("accept-encoding", Some(b"identity".to_vec())));
     }
