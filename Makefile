@@ -45,6 +45,7 @@ lint: ## Check formatting, clippy's lints, licences and advisories
 bench: setup build ## Measure; writes docs/benchmarks.md
 	$(CARGO) bench --locked -p fingerpost-core
 	target/release/fingerpost-bench
+	$(CARGO) run --locked --release --quiet -p fingerpost-core --example affinity | (printf "\n## Affinity\n\n"; cat) >>docs/benchmarks.md
 
 clean: ## Remove what the build made
 	$(CARGO) clean
