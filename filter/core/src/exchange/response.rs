@@ -61,7 +61,13 @@ pub(super) fn headers(plugin: &Plugin, request: Forwarded, response: &dyn Respon
     if let Some(reason) = routed.fallback {
         set(names::FALLBACK, reason.name().to_owned());
     }
-    if matches!(request.back, Return::Untouched) || (end && matches!(request.back, Return::Annotated)) {
+    // Without a body there is nothing to add to and no id to change: a deletion may be confirmed by a bare 204.
+    let passes = match request.back {
+        Return::Untouched => true,
+        Return::Annotated | Return::Native(_) => end,
+        Return::Memory(_) | Return::Count => false,
+    };
+    if passes {
         return (State::Done, effects);
     }
     let headers = response.headers();
@@ -73,10 +79,7 @@ pub(super) fn headers(plugin: &Plugin, request: Forwarded, response: &dyn Respon
     }
     match answering(request, &headers, backend) {
         Ok(None) => (State::Done, effects),
-        Ok(Some(answering)) if end => {
-            drop(answering);
-            refuse(&bad_answer("it has no body"))
-        }
+        Ok(Some(_)) if end => refuse(&bad_answer("it has no body")),
         Ok(Some(answering)) => {
             effects.headers.push(("content-length", None));
             // What is told of the whole body stands in its head: that waits too.

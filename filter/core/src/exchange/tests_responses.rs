@@ -230,6 +230,17 @@ fn a_native_conversation_goes_back_to_the_endpoint_that_served() {
 }
 
 #[test]
+fn a_deletion_may_be_confirmed_without_a_body() {
+    let mut run = run(|_| {});
+    let id = native_turn(&mut run, &[]);
+    run.exchange = Exchange::default();
+    run.headers(&[(":method", "DELETE"), (":path", &format!("/v1/responses/{id}"))]);
+    let response = Backend(vec![(":status", "204")]);
+    let effects = run.exchange.on(&run.plugin, Event::ResponseHeaders { response: &response, end: true });
+    assert_eq!((effects.reply, effects.flow), (None, Flow::Continue));
+}
+
+#[test]
 fn a_removed_endpoint_is_told_and_nobody_else_asked() {
     let mut before = run(|_| {});
     let id = native_turn(&mut before, &[]);
