@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::{
     config::Config,
-    domain::{Model, ModelError, ModelInfo, RowOutput, Special, Tokenize, Wanted},
+    domain::{Model, ModelError, ModelInfo, Row, RowOutput, Special, Tokenize, Wanted},
     encoder::{Encoder, EncoderError, LayerStates, WordTokenizer, hex, source::EncoderFiles},
     heads::{HeadError, category::CategoryHead, features::mean_of_last},
 };
@@ -69,6 +69,8 @@ impl Bundle {
             version: version(config, &encoder, category.as_ref()),
             labels: category.as_ref().map(|head| Arc::clone(head.labels())),
             background: category.as_ref().and_then(CategoryHead::background),
+            jailbreak: false,
+            names: false,
             max_row_tokens: encoder.max_row_tokens(),
         };
         let bundle = Self { pool: thread_pool(config.threads)?, encoder, category, info };
@@ -78,14 +80,15 @@ impl Bundle {
 
     /// The first pass pays for allocations and kernel choice; it is not a user's to pay.
     fn warm_up(&self, special: Special) -> Result<(), BundleError> {
-        let wanted = Wanted { category: self.category.is_some(), embedding: true };
-        let row = [special.open, special.close];
-        self.run(&[&row], wanted).map_err(BundleError::WarmUp)?;
+        let wanted = Wanted { category: self.category.is_some(), embedding: true, ..Wanted::default() };
+        let row = Row { ids: &[special.open, special.close], shapes: &[] };
+        self.run(&[row], wanted).map_err(BundleError::WarmUp)?;
         Ok(())
     }
 
-    fn compute(&self, rows: &[&[u32]], wanted: Wanted) -> candle_core::Result<Vec<RowOutput>> {
-        let states = self.encoder.forward(rows)?;
+    fn compute(&self, rows: &[Row<'_>], wanted: Wanted) -> candle_core::Result<Vec<RowOutput>> {
+        let ids: Vec<&[u32]> = rows.iter().map(|row| row.ids).collect();
+        let states = self.encoder.forward(&ids)?;
         let mut outputs = vec![RowOutput::default(); rows.len()];
         if let Some(head) = self.category.as_ref().filter(|_| wanted.category) {
             let values = head.log_probs(&states)?.to_vec2::<f32>()?;
@@ -107,7 +110,7 @@ impl Model for Bundle {
         &self.info
     }
 
-    fn run(&self, rows: &[&[u32]], wanted: Wanted) -> Result<Vec<RowOutput>, ModelError> {
+    fn run(&self, rows: &[Row<'_>], wanted: Wanted) -> Result<Vec<RowOutput>, ModelError> {
         self.pool.install(|| self.compute(rows, wanted)).map_err(|e| ModelError(e.to_string()))
     }
 }

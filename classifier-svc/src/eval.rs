@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     domain::{
         AnalyzeError, Task,
-        analyzer::{AnalyzeRequest, Analyzer, AnalyzerLimits},
+        analyzer::{AnalyzeRequest, Analyzer, AnalyzerLimits, Segment},
         window::WindowShape,
     },
     metrics::Metrics,
@@ -76,6 +76,7 @@ pub async fn eval(config: &Config, data: &[PathBuf], progress: bool) -> Result<(
         max_segments: limits.max_segments,
         queue: limits.queue,
         batch_tokens: limits.batch_tokens,
+        verdict_cache_bytes: limits.verdict_cache_bytes,
         windows: WindowShape::new(limits.window_tokens, limits.window_overlap)
             .ok_or_else(|| EvalError::Internal("windows cannot advance".to_owned()))?,
     };
@@ -123,8 +124,9 @@ async fn judge(
 }
 
 async fn one(analyzer: &Analyzer, text: String) -> Result<(String, f64), AnalyzeError> {
-    let analysis =
-        analyzer.analyze(AnalyzeRequest { segments: vec![text], tasks: vec![Task::Category], deadline: None }).await?;
+    let analysis = analyzer
+        .analyze(AnalyzeRequest { segments: vec![Segment { text, tasks: vec![Task::Category] }], deadline: None })
+        .await?;
     let verdict = analysis.segments.into_iter().next().and_then(|s| s.category);
     let best = verdict.and_then(|v| v.scores.into_iter().next());
     Ok(best.map(|(label, p)| (label, f64::from(p))).unwrap_or_default())

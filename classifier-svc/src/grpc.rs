@@ -11,9 +11,11 @@ use tonic::{Code, Request, Response, Status, metadata::MetadataMap};
 use crate::{
     domain::{
         AnalyzeError, SegmentAnalysis, Task,
-        analyzer::{AnalyzeRequest, Analyzer},
+        analyzer::{AnalyzeRequest, Analyzer, Segment},
+        disguise::Disguise,
     },
     metrics::Metrics,
+    pii::Entity,
 };
 
 /// The analyzer, once it is loaded.
@@ -40,13 +42,13 @@ impl ClassifierService {
         let analyzer = self.slot.get().ok_or(AnalyzeError::Loading)?;
         let deadline = timeout(request.metadata()).and_then(|t| arrived.checked_add(t));
         let message = request.into_inner();
-        let analysis = analyzer
-            .analyze(AnalyzeRequest {
-                tasks: message.tasks.iter().map(|t| task(*t)).collect::<Result<_, _>>()?,
-                segments: message.segments.into_iter().map(|s| s.text).collect(),
-                deadline,
-            })
-            .await?;
+        let tasks = tasks(&message.tasks)?;
+        let segments = message.segments.into_iter().map(|segment| {
+            let own = self::tasks(&segment.tasks)?;
+            Ok(Segment { text: segment.text, tasks: if own.is_empty() { tasks.clone() } else { own } })
+        });
+        let segments = segments.collect::<Result<_, AnalyzeError>>()?;
+        let analysis = analyzer.analyze(AnalyzeRequest { segments, deadline }).await?;
         Ok(wire::AnalyzeResponse {
             segments: analysis.segments.into_iter().map(segment).collect(),
             model_version: analyzer.info().version.clone(),
@@ -92,6 +94,10 @@ impl Drop for Tally<'_> {
     }
 }
 
+fn tasks(numbers: &[i32]) -> Result<Vec<Task>, AnalyzeError> {
+    numbers.iter().map(|number| task(*number)).collect()
+}
+
 fn task(number: i32) -> Result<Task, AnalyzeError> {
     match wire::Task::try_from(number) {
         Ok(wire::Task::Category) => Ok(Task::Category),
@@ -104,7 +110,6 @@ fn task(number: i32) -> Result<Task, AnalyzeError> {
 }
 
 fn segment(analysis: SegmentAnalysis) -> wire::SegmentAnalysis {
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     wire::SegmentAnalysis {
         category: analysis.category.map(|verdict| {
             let scores: Vec<wire::LabelScore> =
@@ -113,10 +118,28 @@ fn segment(analysis: SegmentAnalysis) -> wire::SegmentAnalysis {
             wire::CategoryVerdict { label: best.label, confidence: best.score, scores }
         }),
         embedding: analysis.embedding.map(|values| wire::Embedding { values }),
-        jailbreak: None,
-        pii: None,
+        jailbreak: analysis.jailbreak.map(|verdict| wire::JailbreakVerdict {
+            score: verdict.score,
+            window: count(verdict.window),
+            disguise: verdict.disguise.map(Disguise::as_str).unwrap_or_default().to_owned(),
+        }),
+        pii: analysis.pii.map(|entities| wire::PiiVerdict { entities: entities.iter().map(entity).collect() }),
         tokens: count(analysis.tokens),
         windows: count(analysis.windows),
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn entity(entity: &Entity) -> wire::PiiEntity {
+    let Entity { kind, range, score } = entity;
+    wire::PiiEntity {
+        r#type: kind.as_str().to_owned(),
+        start: count(range.start),
+        end: count(range.end),
+        score: *score,
     }
 }
 
@@ -126,9 +149,8 @@ fn code(error: &AnalyzeError) -> Code {
         | AnalyzeError::NoTask
         | AnalyzeError::UnknownTask(_)
         | AnalyzeError::UnservedTask(_) => Code::InvalidArgument,
-        AnalyzeError::TooManySegments { .. } | AnalyzeError::TooManyTokens { .. } | AnalyzeError::QueueFull(_) => {
-            Code::ResourceExhausted
-        }
+        AnalyzeError::TooManySegments { .. } | AnalyzeError::TooManyTokens { .. } => Code::OutOfRange,
+        AnalyzeError::QueueFull(_) => Code::ResourceExhausted,
         AnalyzeError::DeadlinePassed => Code::DeadlineExceeded,
         AnalyzeError::Loading | AnalyzeError::Gone => Code::Unavailable,
         AnalyzeError::Model(_) => Code::Internal,
@@ -138,6 +160,7 @@ fn code(error: &AnalyzeError) -> Code {
 const fn outcome(code: Code) -> &'static str {
     match code {
         Code::InvalidArgument => "invalid_argument",
+        Code::OutOfRange => "out_of_range",
         Code::ResourceExhausted => "resource_exhausted",
         Code::DeadlineExceeded => "deadline_exceeded",
         Code::Unavailable => "unavailable",

@@ -14,5 +14,6 @@ pub mod grpc;
 pub mod heads;
 pub mod http;
 pub mod metrics;
+pub mod pii;
 pub mod serve;
 pub mod train;

@@ -30,6 +30,12 @@ pub struct Metrics {
     windows: Counter,
     skipped: Counter,
     queue: Gauge,
+    verdicts: Family<Lookup, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Lookup {
+    result: &'static str,
 }
 
 impl Default for Metrics {
@@ -45,6 +51,7 @@ impl Default for Metrics {
             windows: Counter::default(),
             skipped: Counter::default(),
             queue: Gauge::default(),
+            verdicts: Family::default(),
         };
         let mut registry = Registry::with_prefix("semantic_router");
         registry.register_with_unit(
@@ -81,6 +88,11 @@ impl Default for Metrics {
             "Requests that wait for the model or are being tokenised",
             metrics.queue.clone(),
         );
+        registry.register(
+            "classification_verdicts",
+            "Segments by whether their verdict was known: hit or miss",
+            metrics.verdicts.clone(),
+        );
         Self { registry: Mutex::new(registry), ..metrics }
     }
 }
@@ -96,6 +108,13 @@ impl Metrics {
     pub fn admitted(&self, tokens: usize, windows: usize) {
         self.tokens.inc_by(tokens as u64);
         self.windows.inc_by(windows as u64);
+    }
+
+    /// Segments whose verdicts were known, and those that were not.
+    pub fn verdicts(&self, hits: usize, misses: usize) {
+        for (result, count) in [("hit", hits), ("miss", misses)] {
+            self.verdicts.get_or_create(&Lookup { result }).inc_by(count as u64);
+        }
     }
 
     /// A forward pass ended.

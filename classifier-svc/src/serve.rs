@@ -216,6 +216,7 @@ async fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<(Analyzer, ones
         max_segments: limits.max_segments,
         queue: limits.queue,
         batch_tokens: limits.batch_tokens,
+        verdict_cache_bytes: limits.verdict_cache_bytes,
         windows,
     };
     let (analyzer, thread) = Analyzer::start(Box::new(bundle), tokenizer, limits, Arc::clone(metrics))

@@ -59,7 +59,7 @@ impl Service {
 
 fn ask(texts: &[&str], tasks: &[Task]) -> wire::AnalyzeRequest {
     wire::AnalyzeRequest {
-        segments: texts.iter().map(|t| wire::Segment { text: (*t).to_owned() }).collect(),
+        segments: texts.iter().map(|t| wire::Segment { text: (*t).to_owned(), tasks: Vec::new() }).collect(),
         tasks: tasks.iter().map(|t| *t as i32).collect(),
     }
 }
@@ -122,12 +122,11 @@ async fn what_is_wrong_with_a_request_is_named() {
     let mut client = service.client().await;
     let long = "word ".repeat(101);
     for (request, code, part) in [
-        (ask(&["x"], &[Task::Jailbreak]), Code::InvalidArgument, "TASK_JAILBREAK"),
-        (ask(&["x"], &[Task::Category, Task::Pii]), Code::InvalidArgument, "TASK_PII"),
+        (ask(&["x"], &[Task::Unspecified]), Code::InvalidArgument, "TASK_UNSPECIFIED"),
         (ask(&["x"], &[]), Code::InvalidArgument, "no task"),
         (ask(&[], &[Task::Category]), Code::InvalidArgument, "no segment"),
-        (ask(&[&long], &[Task::Category]), Code::ResourceExhausted, "101 tokens; limits.max_tokens is 100"),
-        (ask(&["x"; 257], &[Task::Category]), Code::ResourceExhausted, "limits.max_segments is 256"),
+        (ask(&[&long], &[Task::Category]), Code::OutOfRange, "101 tokens; limits.max_tokens is 100"),
+        (ask(&["x"; 4097], &[Task::Category]), Code::OutOfRange, "limits.max_segments is 4096"),
     ] {
         let status = client.analyze(request).await.unwrap_err();
         assert_eq!(status.code(), code, "{status}");
@@ -137,11 +136,8 @@ async fn what_is_wrong_with_a_request_is_named() {
     let status = client.analyze(unknown).await.unwrap_err();
     assert!(status.code() == Code::InvalidArgument && status.message().contains("99"), "{status}");
     let (_, metrics) = service.get("/metrics").await;
-    assert!(
-        metrics.contains("semantic_router_classification_requests_total{outcome=\"resource_exhausted\"} 2"),
-        "{metrics}"
-    );
-    assert!(metrics.contains("{outcome=\"invalid_argument\"} 5"), "{metrics}");
+    assert!(metrics.contains("semantic_router_classification_requests_total{outcome=\"out_of_range\"} 2"), "{metrics}");
+    assert!(metrics.contains("{outcome=\"invalid_argument\"} 4"), "{metrics}");
 }
 
 /// More than 2,000 tokens of chatter.

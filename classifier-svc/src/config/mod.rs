@@ -131,6 +131,8 @@ pub struct Limits {
     pub window_tokens: usize,
     /// Tokens that two neighbouring windows share.
     pub window_overlap: usize,
+    /// Bytes of the verdicts that are kept for segments that come again; 0 keeps none.
+    pub verdict_cache_bytes: usize,
     /// Seconds that a shutdown waits for what is queued.
     pub drain_seconds: u64,
 }
@@ -146,13 +148,14 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_tokens: 32_768,
-            max_segments: 256,
-            max_message_bytes: 4 << 20,
+            max_tokens: 131_072,
+            max_segments: 4096,
+            max_message_bytes: 36 << 20,
             queue: 256,
             batch_tokens: 8192,
             window_tokens: 128,
             window_overlap: 32,
+            verdict_cache_bytes: 32 << 20,
             drain_seconds: 25,
         }
     }

@@ -1,6 +1,7 @@
 //! The model's thread: takes what waits, batches it, answers. It never waits for more to come.
 
 use std::{
+    ops::Range,
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -8,20 +9,42 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::{Analysis, AnalyzeError, Model, RowOutput, Wanted, merge::merge, plan::plan, window::Window};
+use super::{AnalyzeError, Model, Row, RowOutput, Shape, Wanted, plan::plan, window::Window};
 use crate::metrics::Metrics;
+
+/// One text, cut for the model.
+#[derive(Debug)]
+pub struct Part {
+    /// Its windows.
+    pub windows: Vec<Window>,
+    /// Where its tokens stand in it.
+    pub ranges: Vec<Range<usize>>,
+    /// How its tokens look; empty where nobody reads it.
+    pub shapes: Vec<Shape>,
+    /// What is asked of it.
+    pub wanted: Wanted,
+}
+
+/// What the model said of a job.
+#[derive(Debug)]
+pub struct Computed {
+    /// The job's parts.
+    pub parts: Vec<Part>,
+    /// The outputs of each part's windows.
+    pub outputs: Vec<Vec<RowOutput>>,
+    /// Time inside the model, shared with whatever else was in the same batches.
+    pub inference: Duration,
+}
 
 /// One tokenised request on its way to the model.
 #[derive(Debug)]
 pub struct Job {
-    /// The windows of every segment.
-    pub segments: Vec<Vec<Window>>,
-    /// What is asked of all of them.
-    pub wanted: Wanted,
+    /// The texts.
+    pub parts: Vec<Part>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
     /// Where the answer goes; closed when the caller has gone.
-    pub reply: oneshot::Sender<Result<Analysis, AnalyzeError>>,
+    pub reply: oneshot::Sender<Result<Computed, AnalyzeError>>,
     /// The place in the queue; the model gives it back when it takes the job.
     pub place: Option<OwnedSemaphorePermit>,
 }
@@ -32,7 +55,19 @@ impl Job {
     }
 
     fn windows(&self) -> impl Iterator<Item = &Window> {
-        self.segments.iter().flatten()
+        self.parts.iter().flat_map(|part| &part.windows)
+    }
+
+    /// A row of the job, by its number.
+    fn row(&self, mut row: usize) -> Option<(Row<'_>, Wanted)> {
+        for part in &self.parts {
+            if let Some(window) = part.windows.get(row) {
+                let shapes = part.shapes.get(window.tokens.clone()).unwrap_or_default();
+                return Some((Row { ids: &window.ids, shapes }, part.wanted));
+            }
+            row -= part.windows.len();
+        }
+        None
     }
 
     fn expired(&self) -> bool {
@@ -115,7 +150,7 @@ impl Engine {
             self.run_batch(&batch, &mut active);
         }
         for done in active.into_iter().flatten() {
-            done.answer(&*self.model);
+            done.answer();
         }
     }
 
@@ -136,12 +171,12 @@ impl Engine {
 
     fn run_batch(&self, batch: &[(usize, usize)], active: &mut [Option<Active>]) {
         let mut wanted = Wanted::default();
-        let rows: Vec<&[u32]> = batch
+        let rows: Vec<Row<'_>> = batch
             .iter()
             .filter_map(|&(owner, row)| {
-                let job = &active.get(owner)?.as_ref()?.job;
-                wanted = wanted.union(job.wanted);
-                Some(job.windows().nth(row)?.ids.as_slice())
+                let (row, asked) = active.get(owner)?.as_ref()?.job.row(row)?;
+                wanted = wanted.union(asked);
+                Some(row)
             })
             .collect();
         if rows.is_empty() {
@@ -192,27 +227,15 @@ impl Active {
         drop(self.job.reply.send(Err(error)));
     }
 
-    fn answer(mut self, model: &dyn Model) {
+    fn answer(mut self) {
         let Some(outputs) = self.outputs.drain(..).collect::<Option<Vec<RowOutput>>>() else {
             let lost = super::ModelError("the model answered fewer rows than it was given".to_owned());
             return self.fail(lost.into());
         };
-        let mut rest = outputs.as_slice();
-        let segments = self
-            .job
-            .segments
-            .iter()
-            .map(|windows| {
-                let (own, others) = rest.split_at(windows.len().min(rest.len()));
-                rest = others;
-                let mut merged = merge(model.info(), windows, own);
-                // A batch computes what any of its jobs wants.
-                merged.category = merged.category.filter(|_| self.job.wanted.category);
-                merged.embedding = merged.embedding.filter(|_| self.job.wanted.embedding);
-                merged
-            })
-            .collect();
-        let analysis = Analysis { segments, inference: self.inference };
-        drop(self.job.reply.send(Ok(analysis)));
+        let mut outputs = outputs.into_iter();
+        let of_part = |part: &Part| outputs.by_ref().take(part.windows.len()).collect();
+        let outputs = self.job.parts.iter().map(of_part).collect();
+        let computed = Computed { parts: self.job.parts, outputs, inference: self.inference };
+        drop(self.job.reply.send(Ok(computed)));
     }
 }

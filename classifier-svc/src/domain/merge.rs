@@ -5,7 +5,11 @@
 //! others"), by how little of that label it holds: pages of chatter must not outvote the question
 //! at their end, while a text that is chatter throughout still is.
 
-use super::{CategoryVerdict, ModelInfo, RowOutput, SegmentAnalysis, window::Window};
+use super::{
+    CategoryVerdict, JailbreakVerdict, ModelInfo, RowOutput, disguise::Disguise, engine::Part, names,
+    prepare::Prepared, window::Window,
+};
+use crate::pii::Entity;
 
 /// A window counts by this power of the probability that it is not background: so steep that a
 /// dozen windows of chatter (0.1 to this power each) weigh next to nothing against one question.
@@ -14,18 +18,9 @@ const FOREGROUND_POWER: i32 = 4;
 /// The least that a window of pure background counts, against 1 for one without any.
 const BACKGROUND_FLOOR: f64 = 1e-6;
 
-/// Merges the outputs of a segment's windows; both slices are in the same order.
+/// The category of a text; both slices are in the same order. None without the head.
 #[must_use]
-pub fn merge(info: &ModelInfo, windows: &[Window], outputs: &[RowOutput]) -> SegmentAnalysis {
-    SegmentAnalysis {
-        category: merge_category(info, windows, outputs),
-        embedding: merge_embedding(windows, outputs),
-        tokens: windows.iter().map(|w| w.fresh).sum(),
-        windows: windows.len(),
-    }
-}
-
-fn merge_category(info: &ModelInfo, windows: &[Window], outputs: &[RowOutput]) -> Option<CategoryVerdict> {
+pub fn category(info: &ModelInfo, windows: &[Window], outputs: &[RowOutput]) -> Option<CategoryVerdict> {
     let labels = info.labels.as_deref()?;
     let rows: Vec<(f64, &[f32])> = windows
         .iter()
@@ -57,7 +52,9 @@ pub fn normalise(vector: &mut [f32]) {
     }
 }
 
-fn merge_embedding(windows: &[Window], outputs: &[RowOutput]) -> Option<Vec<f32>> {
+/// The unit-length embedding of a text; both slices are in the same order.
+#[must_use]
+pub fn embedding(windows: &[Window], outputs: &[RowOutput]) -> Option<Vec<f32>> {
     let rows: Vec<(f64, &[f32])> = windows
         .iter()
         .zip(outputs)
@@ -66,6 +63,30 @@ fn merge_embedding(windows: &[Window], outputs: &[RowOutput]) -> Option<Vec<f32>
     let mut mean: Vec<f32> = weighted_mean(&rows).into_iter().map(|x| x as f32).collect();
     normalise(&mut mean);
     Some(mean)
+}
+
+/// A text's part with the outputs of its windows.
+pub(super) type Done<'a> = (&'a Part, &'a Vec<RowOutput>);
+
+/// The worst window of all forms of a text. None without the head.
+pub(super) fn jailbreak(forms: &[Option<Disguise>], parts: &[Done<'_>]) -> Option<JailbreakVerdict> {
+    let of_form = |(disguise, (_, outputs)): (&Option<Disguise>, &Done<'_>)| {
+        let windows = outputs.iter().enumerate().filter_map(|(window, output)| Some((window, output.attack?)));
+        let (window, worst) = windows.max_by(|a, b| a.1.total_cmp(&b.1))?;
+        Some(JailbreakVerdict { score: attack_score(worst, outputs.len()), window, disguise: *disguise })
+    };
+    // The text as written wins a tie: `max_by` takes the last.
+    forms.iter().zip(parts).rev().filter_map(of_form).max_by(|a, b| a.score.total_cmp(&b.score))
+}
+
+/// The probability that the worst of so many windows makes.
+fn attack_score(log_odds: f32, _windows: usize) -> f32 {
+    1.0 / (1.0 + (-log_odds).exp())
+}
+
+/// Personal data of a text: what patterns found, and names by the model where there is a head for them.
+pub(super) fn pii(prepared: Prepared, _as_written: Option<Done<'_>>) -> Vec<Entity> {
+    names::join(prepared.patterns, Vec::new())
 }
 
 /// An empty text has one window without a token of its own, which still counts.
@@ -96,31 +117,31 @@ mod tests {
             version: "v".into(),
             labels: Some(["math", "law", "other"].map(str::to_owned).to_vec().into()),
             background,
+            jailbreak: false,
+            names: false,
             max_row_tokens: 512,
         }
     }
 
     fn window(fresh: usize) -> Window {
-        Window { ids: vec![], fresh }
+        Window { ids: vec![], tokens: 0..fresh, fresh }
     }
 
     fn probs(p: [f32; 3]) -> RowOutput {
-        RowOutput { log_probs: Some(p.map(f32::ln).to_vec()), pooled: None }
+        RowOutput { log_probs: Some(p.map(f32::ln).to_vec()), ..RowOutput::default() }
     }
 
     fn top(background: Option<usize>, rows: &[(usize, [f32; 3])]) -> String {
         let windows: Vec<Window> = rows.iter().map(|r| window(r.0)).collect();
         let outputs: Vec<RowOutput> = rows.iter().map(|r| probs(r.1)).collect();
-        let merged = merge(&info(background), &windows, &outputs);
-        let scores = merged.category.unwrap().scores;
+        let scores = category(&info(background), &windows, &outputs).unwrap().scores;
         assert!((scores.iter().map(|s| s.1).sum::<f32>() - 1.0).abs() < 1e-5);
         scores[0].0.clone()
     }
 
     #[test]
     fn one_window_keeps_its_probabilities() {
-        let merged = merge(&info(None), &[window(0)], &[probs([0.2, 0.7, 0.1])]);
-        let scores = merged.category.unwrap().scores;
+        let scores = category(&info(None), &[window(0)], &[probs([0.2, 0.7, 0.1])]).unwrap().scores;
         assert_eq!(scores[0].0, "law");
         assert!((scores[0].1 - 0.7).abs() < 1e-6);
     }
@@ -146,10 +167,10 @@ mod tests {
 
     #[test]
     fn embeddings_are_unit_length() {
-        let row = |x, y| RowOutput { log_probs: None, pooled: Some(vec![x, y]) };
-        let merged = merge(&info(None), &[window(3), window(1)], &[row(4.0, 0.0), row(0.0, 12.0)]);
-        assert!(merged.category.is_none());
-        let embedding = merged.embedding.unwrap();
+        let row = |x, y| RowOutput { pooled: Some(vec![x, y]), ..RowOutput::default() };
+        let (windows, rows) = ([window(3), window(1)], [row(4.0, 0.0), row(0.0, 12.0)]);
+        assert!(category(&info(None), &windows, &rows).is_none());
+        let embedding = embedding(&windows, &rows).unwrap();
         assert!((embedding[0] - embedding[1]).abs() < 1e-6);
         assert!((embedding[0] - 0.5f32.sqrt()).abs() < 1e-6);
     }

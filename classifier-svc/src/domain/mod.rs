@@ -3,17 +3,26 @@
 //! The ports ([`Model`], [`Tokenize`]) are what the outside plugs in.
 
 pub mod analyzer;
+pub mod disguise;
 pub mod engine;
 pub mod merge;
+pub mod names;
 pub mod plan;
+mod prepare;
+pub mod shape;
+pub mod verdicts;
 pub mod window;
 
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use thiserror::Error;
+
+use crate::pii::Entity;
+use disguise::Disguise;
+use shape::Shape;
 
 /// What can be asked of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +31,9 @@ pub enum Task {
     Category,
     /// The sentence embedding.
     Embedding,
-    /// Prompt attacks: not served yet.
+    /// Jailbreaks and prompt injections.
     Jailbreak,
-    /// Personal data: not served yet.
+    /// Personal data and secrets: by pattern, and names where a head is loaded.
     Pii,
 }
 
@@ -42,20 +51,38 @@ impl Task {
 }
 
 /// The outputs that a row has to have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Wanted {
     /// Log-probabilities of the category head.
     pub category: bool,
     /// The mean-pooled last layer.
     pub embedding: bool,
+    /// Log-odds of the jailbreak head.
+    pub jailbreak: bool,
+    /// Log-probabilities of the names head, a row a token.
+    pub names: bool,
 }
 
 impl Wanted {
     /// Everything that either wants.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
-        Self { category: self.category || other.category, embedding: self.embedding || other.embedding }
+        Self {
+            category: self.category || other.category,
+            embedding: self.embedding || other.embedding,
+            jailbreak: self.jailbreak || other.jailbreak,
+            names: self.names || other.names,
+        }
     }
+}
+
+/// One row for the model.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Token ids with the special ones at both ends.
+    pub ids: &'a [u32],
+    /// How the tokens look in the text, the special ones left out.
+    pub shapes: &'a [Shape],
 }
 
 /// What a model says of one window.
@@ -65,6 +92,10 @@ pub struct RowOutput {
     pub log_probs: Option<Vec<f32>>,
     /// The mean of the last layer over all the window's tokens, not normalised.
     pub pooled: Option<Vec<f32>>,
+    /// Calibrated natural log-odds of an attack.
+    pub attack: Option<f32>,
+    /// Calibrated natural log-probabilities of the names head's tags, a row a token, the special ones left out.
+    pub tags: Option<Vec<Vec<f32>>>,
 }
 
 /// What a loaded model is.
@@ -76,6 +107,10 @@ pub struct ModelInfo {
     pub labels: Option<Arc<[String]>>,
     /// The index in `labels` of the one that means "none of the others", where the head has one.
     pub background: Option<usize>,
+    /// Whether there is a jailbreak head.
+    pub jailbreak: bool,
+    /// Whether there is a names head.
+    pub names: bool,
     /// The most tokens that one row may have.
     pub max_row_tokens: usize,
 }
@@ -85,11 +120,20 @@ pub trait Model: Send {
     /// What is loaded.
     fn info(&self) -> &ModelInfo;
 
-    /// Runs one batch: rows of token ids with the special ones at both ends. Answers in the rows' order.
+    /// Runs one batch. Answers in the rows' order.
     ///
     /// # Errors
     /// [`ModelError`] when the computation itself fails.
-    fn run(&self, rows: &[&[u32]], wanted: Wanted) -> Result<Vec<RowOutput>, ModelError>;
+    fn run(&self, rows: &[Row<'_>], wanted: Wanted) -> Result<Vec<RowOutput>, ModelError>;
+}
+
+/// A token, and where it stands in its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its number in the vocabulary.
+    pub id: u32,
+    /// Its UTF-8 bytes of the text.
+    pub range: Range<usize>,
 }
 
 /// The port of the tokeniser.
@@ -98,7 +142,7 @@ pub trait Tokenize: Send + Sync {
     ///
     /// # Errors
     /// [`ModelError`] when the tokeniser refuses the text.
-    fn tokenize(&self, text: &str) -> Result<Vec<u32>, ModelError>;
+    fn tokenize(&self, text: &str) -> Result<Vec<Token>, ModelError>;
 
     /// The ids that open and close every row.
     fn special(&self) -> Special;
@@ -125,6 +169,17 @@ pub struct CategoryVerdict {
     pub scores: Vec<(String, f32)>,
 }
 
+/// How much a segment looks like an attack.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JailbreakVerdict {
+    /// Calibrated probability of the worst window, 0 to 1, corrected for the number of windows.
+    pub score: f32,
+    /// The window, 0-based, of the form that it came from.
+    pub window: usize,
+    /// What was undone to get that form; none for the text as written.
+    pub disguise: Option<Disguise>,
+}
+
 /// Everything that was asked of one segment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SegmentAnalysis {
@@ -132,6 +187,10 @@ pub struct SegmentAnalysis {
     pub category: Option<CategoryVerdict>,
     /// The unit-length embedding, where asked for.
     pub embedding: Option<Vec<f32>>,
+    /// The verdict on attacks, where asked for.
+    pub jailbreak: Option<JailbreakVerdict>,
+    /// Personal data, where asked for: sorted by place, not overlapping.
+    pub pii: Option<Vec<Entity>>,
     /// Tokens of the text, special ones not counted.
     pub tokens: usize,
     /// Windows that they were cut into; at least 1.

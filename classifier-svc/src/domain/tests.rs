@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    analyzer::{AnalyzeRequest, Analyzer, AnalyzerLimits},
+    analyzer::{AnalyzeRequest, Analyzer, AnalyzerLimits, Segment},
     window::WindowShape,
     *,
 };
@@ -26,16 +26,18 @@ impl Model for HeldModel {
         &self.info
     }
 
-    fn run(&self, rows: &[&[u32]], _: Wanted) -> Result<Vec<RowOutput>, ModelError> {
-        self.ran.lock().unwrap().push(rows.iter().map(|r| r.len()).collect());
+    fn run(&self, rows: &[Row<'_>], _: Wanted) -> Result<Vec<RowOutput>, ModelError> {
+        self.ran.lock().unwrap().push(rows.iter().map(|row| row.ids.len()).collect());
         self.entered.send(()).unwrap();
         self.permits.recv().unwrap();
-        if rows.iter().any(|row| row.contains(&666)) {
+        if rows.iter().any(|row| row.ids.contains(&666)) {
             return Err(ModelError("boom".to_owned()));
         }
-        let output = |_: &&[u32]| RowOutput {
+        let output = |row: &Row<'_>| RowOutput {
             log_probs: Some(vec![0.75_f32.ln(), 0.25_f32.ln()]),
             pooled: Some(vec![3.0, 4.0]),
+            attack: Some(if row.ids.contains(&13) { 2.0 } else { -3.0 }),
+            tags: None,
         };
         Ok(rows.iter().map(output).collect())
     }
@@ -45,8 +47,10 @@ impl Model for HeldModel {
 struct Words;
 
 impl Tokenize for Words {
-    fn tokenize(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        Ok(text.split_whitespace().map(|w| w.parse().unwrap()).collect())
+    fn tokenize(&self, text: &str) -> Result<Vec<Token>, ModelError> {
+        let start = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
+        let token = |word: &str| Token { id: word.parse().unwrap(), range: start(word)..start(word) + word.len() };
+        Ok(text.split_whitespace().map(token).collect())
     }
 
     fn special(&self) -> Special {
@@ -62,6 +66,10 @@ struct Bench {
 }
 
 fn bench(queue: usize) -> Bench {
+    caching(queue, 0)
+}
+
+fn caching(queue: usize, cache: usize) -> Bench {
     let (permits, waits) = mpsc::channel();
     let (tell, entered) = mpsc::channel();
     let ran = Arc::new(Mutex::new(Vec::new()));
@@ -70,30 +78,38 @@ fn bench(queue: usize) -> Bench {
             version: "v".into(),
             labels: Some(["a", "b"].map(str::to_owned).to_vec().into()),
             background: None,
+            jailbreak: true,
+            names: false,
             max_row_tokens: 10,
         },
         permits: waits,
         ran: Arc::clone(&ran),
         entered: tell,
     };
+    let analyzer = start(model, queue, cache);
+    Bench { analyzer: Arc::new(analyzer), permits, entered, ran }
+}
+
+fn start(model: HeldModel, queue: usize, cache: usize) -> Analyzer {
     let limits = AnalyzerLimits {
         max_tokens: 30,
         max_segments: 3,
         queue,
         batch_tokens: 20,
         windows: WindowShape::new(10, 2).unwrap(),
+        verdict_cache_bytes: cache,
     };
     let metrics = Arc::new(Metrics::default());
-    let (analyzer, _) = Analyzer::start(Box::new(model), Arc::new(Words), limits, metrics).unwrap();
-    Bench { analyzer: Arc::new(analyzer), permits, entered, ran }
+    Analyzer::start(Box::new(model), Arc::new(Words), limits, metrics).unwrap().0
 }
 
 fn request(texts: &[&str]) -> AnalyzeRequest {
-    AnalyzeRequest {
-        segments: texts.iter().map(|t| (*t).to_owned()).collect(),
-        tasks: vec![Task::Category],
-        deadline: None,
-    }
+    asking(texts, &[Task::Category])
+}
+
+fn asking(texts: &[&str], tasks: &[Task]) -> AnalyzeRequest {
+    let segments = texts.iter().map(|text| Segment { text: (*text).to_owned(), tasks: tasks.to_vec() });
+    AnalyzeRequest { segments: segments.collect(), deadline: None }
 }
 
 type Running = tokio::task::JoinHandle<Result<Analysis, AnalyzeError>>;
@@ -179,10 +195,6 @@ async fn ceilings_and_unserved_tasks_are_refused_before_the_queue() {
     assert!(matches!(refused, Err(AnalyzeError::TooManyTokens { count: 31, ceiling: 30 })));
     let refused = bench.send(request(&["2"; 4])).await.unwrap();
     assert!(matches!(refused, Err(AnalyzeError::TooManySegments { count: 4, ceiling: 3 })));
-    for task in [Task::Jailbreak, Task::Pii] {
-        let asked = AnalyzeRequest { tasks: vec![Task::Embedding, task], ..request(&["2"]) };
-        assert!(matches!(bench.send(asked).await.unwrap(), Err(AnalyzeError::UnservedTask(_))));
-    }
     assert!(matches!(bench.send(request(&[])).await.unwrap(), Err(AnalyzeError::NoSegment)));
     assert!(bench.ran.lock().unwrap().is_empty());
 }
@@ -205,12 +217,67 @@ async fn long_texts_travel_whole_and_come_back_as_one() {
         bench.permits.send(()).unwrap();
     }
     let words = "2 ".repeat(25);
-    let asked = AnalyzeRequest { tasks: vec![Task::Category, Task::Embedding], ..request(&[&words, ""]) };
-    let analysis = bench.send(asked).await.unwrap().unwrap();
+    let analysis = bench.send(asking(&[&words, ""], &[Task::Category, Task::Embedding])).await.unwrap().unwrap();
     assert_eq!((analysis.segments[0].tokens, analysis.segments[0].windows), (25, 4));
     assert_eq!((analysis.segments[1].tokens, analysis.segments[1].windows), (0, 1));
     let embedding = analysis.segments[0].embedding.clone().unwrap();
     assert!((embedding[0] - 0.6).abs() < 1e-6 && (embedding[1] - 0.8).abs() < 1e-6);
     assert_eq!(analysis.segments[1].category.clone().unwrap().scores[0].0, "a");
     assert!(analysis.inference < Duration::from_secs(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_not_there_is_named() {
+    let (_hold, waits) = mpsc::channel();
+    let info = ModelInfo {
+        version: "v".into(),
+        labels: None,
+        background: None,
+        jailbreak: false,
+        names: false,
+        max_row_tokens: 10,
+    };
+    let model = HeldModel { info, permits: waits, ran: Arc::default(), entered: mpsc::channel().0 };
+    let analyzer = start(model, 1, 0);
+    for task in [Task::Category, Task::Jailbreak] {
+        let refused = analyzer.analyze(asking(&["2"], &[Task::Embedding, task])).await;
+        assert!(matches!(refused, Err(AnalyzeError::UnservedTask(name)) if name == task.name()), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_worst_window_speaks_for_the_text() {
+    let bench = bench(8);
+    for _ in 0..4 {
+        bench.permits.send(()).unwrap();
+    }
+    let words = format!("{}13 {}", "2 ".repeat(12), "2 ".repeat(9));
+    let analysis = bench.send(asking(&[&words, "2 2"], &[Task::Jailbreak])).await.unwrap().unwrap();
+    let verdicts: Vec<_> = analysis.segments.iter().map(|segment| segment.jailbreak.unwrap()).collect();
+    assert_eq!((verdicts[0].window, verdicts[0].disguise), (2, None));
+    assert!(verdicts[0].score > 0.5 && verdicts[1].score < 0.1, "{verdicts:?}");
+    assert!(analysis.segments[0].category.is_none() && analysis.segments[0].pii.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_seen_before_costs_no_queue_and_equal_ones_are_computed_once() {
+    let bench = caching(8, 1 << 20);
+    for _ in 0..2 {
+        bench.permits.send(()).unwrap();
+    }
+    let first = bench.send(asking(&["2 3", "2 3", "2 13"], &[Task::Jailbreak])).await.unwrap().unwrap();
+    assert_eq!(*bench.ran.lock().unwrap(), [[4, 4]]);
+    // No permit is needed: the model is not asked.
+    let again = bench.send(asking(&["2 13", "2 3"], &[Task::Jailbreak])).await.unwrap().unwrap();
+    assert_eq!(again.segments[0], first.segments[2]);
+    assert_eq!(again.segments[1], first.segments[0]);
+    assert_eq!(again.inference, Duration::ZERO);
+    // Another question is another verdict.
+    let other = bench.send(asking(&["2 3"], &[Task::Category])).await.unwrap().unwrap();
+    assert!(other.segments[0].category.is_some());
+    assert_eq!(bench.ran.lock().unwrap().len(), 2);
+    // What is known counts for the ceiling.
+    let words = format!("2 3{}", " 2".repeat(29));
+    let refused = bench.send(asking(&["2 3", &words[4..]], &[Task::Jailbreak])).await.unwrap();
+    assert!(matches!(refused, Err(AnalyzeError::TooManyTokens { count: 31, ceiling: 30 })), "{refused:?}");
 }

@@ -1,5 +1,7 @@
 //! Cutting a token sequence of any length into overlapping windows that the encoder can read.
 
+use std::ops::Range;
+
 use super::Special;
 
 /// The shape of windows; [`WindowShape::new`] keeps it able to advance.
@@ -14,6 +16,8 @@ pub struct WindowShape {
 pub struct Window {
     /// Token ids with the special ones at both ends.
     pub ids: Vec<u32>,
+    /// Which tokens of the text it has.
+    pub tokens: Range<usize>,
     /// Tokens that no earlier window of the segment has: its weight in merged verdicts.
     pub fresh: usize,
 }
@@ -50,7 +54,7 @@ impl WindowShape {
             ids.push(special.open);
             ids.extend_from_slice(body);
             ids.push(special.close);
-            windows.push(Window { ids, fresh: end - covered });
+            windows.push(Window { ids, tokens: start..end, fresh: end - covered });
             covered = end;
             if covered == tokens.len() {
                 return windows;
@@ -102,6 +106,7 @@ mod tests {
                 prop_assert!(window.ids.len() <= tokens);
                 let body = &window.ids[1..window.ids.len() - 1];
                 prop_assert!(window.fresh <= body.len());
+                prop_assert_eq!(body, &all[window.tokens.clone()]);
                 if !rebuilt.is_empty() {
                     prop_assert_eq!(body.len() - window.fresh, overlap);
                 }

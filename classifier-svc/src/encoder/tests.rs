@@ -33,7 +33,7 @@ fn load(dtype: DtypeName) -> (Encoder, Vec<Vec<u32>>) {
     let tokenizer = WordTokenizer::load(&files.tokenizer).unwrap();
     let special = tokenizer.special();
     let row = |text: &&str| {
-        let body = tokenizer.tokenize(text).unwrap();
+        let body: Vec<u32> = tokenizer.tokenize(text).unwrap().into_iter().map(|token| token.id).collect();
         [vec![special.open], body, vec![special.close]].concat()
     };
     let encoder = Encoder::load(&files, None, DeviceName::Cpu, dtype).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use tokenizers::Tokenizer;
 
 use super::EncoderError;
-use crate::domain::{ModelError, Special, Tokenize};
+use crate::domain::{ModelError, Special, Token, Tokenize};
 
 /// `tokenizer.json` of the encoder.
 #[derive(Debug)]
@@ -34,12 +34,13 @@ impl WordTokenizer {
 }
 
 impl Tokenize for WordTokenizer {
-    fn tokenize(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        self.inner
-            .encode_fast(text, false)
-            .map(|encoding| encoding.get_ids().to_vec())
-            // The cause may quote the text, so it is not repeated.
-            .map_err(|_| ModelError("the tokeniser refused a text".to_owned()))
+    fn tokenize(&self, text: &str) -> Result<Vec<Token>, ModelError> {
+        // `encode` counts offsets in bytes; `encode_fast` has none, `encode_char_offsets` counts characters.
+        let encoding = self.inner.encode(text, false);
+        // The cause may quote the text, so it is not repeated.
+        let encoding = encoding.map_err(|_| ModelError("the tokeniser refused a text".to_owned()))?;
+        let places = encoding.get_offsets().iter().map(|&(start, end)| start..end);
+        Ok(encoding.get_ids().iter().zip(places).map(|(&id, range)| Token { id, range }).collect())
     }
 
     fn special(&self) -> Special {

@@ -61,7 +61,10 @@ impl Embedder<'_> {
         let special = self.tokenizer.special();
         let windows = texts
             .par_iter()
-            .map(|text| Ok(self.windows.cut(&self.tokenizer.tokenize(text)?, special)))
+            .map(|text| {
+                let ids: Vec<u32> = self.tokenizer.tokenize(text)?.into_iter().map(|token| token.id).collect();
+                Ok(self.windows.cut(&ids, special))
+            })
             .collect::<Result<Vec<_>, TrainError>>()?;
         let rows: Vec<&[u32]> = windows.iter().flatten().map(|w| w.ids.as_slice()).collect();
         let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();

@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::{
     bundle::{BundleError, load_encoder, thread_pool},
     config::Config,
-    domain::{ModelError, ModelInfo, RowOutput, merge::merge, window::WindowShape},
+    domain::{ModelError, ModelInfo, RowOutput, merge, window::WindowShape},
     heads::{
         HeadError,
         category::{CategoryHead, FORMAT, HeadSpec},
@@ -239,6 +239,8 @@ impl<'a> Prompts<'a> {
                 version: String::new(),
                 labels: Some(data.labels.clone().into()),
                 background: background.and_then(|b| data.labels.iter().position(|l| l == b)),
+                jailbreak: false,
+                names: false,
                 max_row_tokens: usize::MAX,
             },
         }
@@ -276,10 +278,10 @@ impl<'a> Prompts<'a> {
         let outputs: Vec<RowOutput> = logits
             .get(self.rows(prompt))?
             .iter()
-            .map(|row| RowOutput { log_probs: Some(log_probs(row, temperature)), pooled: None })
+            .map(|row| RowOutput { log_probs: Some(log_probs(row, temperature)), ..RowOutput::default() })
             .collect();
         let windows = self.embedded.windows.get(prompt)?;
-        let verdict = merge(&self.info, windows, &outputs).category?;
+        let verdict = merge::category(&self.info, windows, &outputs)?;
         let truth = *self.targets.get(prompt)?;
         let (best, confidence) = verdict.scores.first()?;
         let of_truth = verdict.scores.iter().find(|s| Some(&s.0) == labels.get(truth))?.1;
