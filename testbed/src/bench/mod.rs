@@ -6,6 +6,7 @@ mod core;
 mod cpu;
 mod load;
 mod report;
+mod signals;
 mod subject;
 
 use std::{io, path::PathBuf, time::Duration};
@@ -93,7 +94,7 @@ pub async fn run(options: &Options) -> Result<String, BenchError> {
     compare_at_half_load(&subjects, &mut cells, options, &progress).await?;
     progress.finish_and_clear();
     let report = Report { cells, options, cores: &cores, load_before };
-    let table = report.markdown();
+    let table = report.markdown() + &signals::section(options).await?;
     let written = std::fs::write(&options.out, &table);
     written.map_err(|source| BenchError::Io { what: format!("cannot write {}", options.out.display()), source })?;
     Ok(table)

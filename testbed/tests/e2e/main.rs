@@ -18,6 +18,9 @@ mod errors;
 mod failover;
 mod failures;
 mod headers;
+mod guards;
+mod guards_answers;
+mod guards_policy;
 mod hostile;
 mod metadata;
 mod responses_affinity;
@@ -55,6 +58,14 @@ fn main() -> ExitCode {
         failures::closed(),
         failures::down(),
         hostile::suite(),
+        guards::suite(),
+        guards_policy::redact(),
+        guards_policy::route(),
+        guards_policy::scope(),
+        guards_policy::closed(),
+        guards_policy::open(),
+        guards_answers::redact(),
+        guards_answers::block(),
         responses_common::suite(),
         responses_stored::seed(),
         responses_stored::capped(),
