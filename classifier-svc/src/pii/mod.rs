@@ -1,37 +1,58 @@
-//! Personal data and secrets that have a shape: found by pattern and checksum, without a model.
+//! Personal data that has a form: found by pattern, check sum and the words around it.
+//!
+//! [`find`] is pure and takes linear time: the text is folded (full-width digits, unusual spaces and dashes), read once
+//! for cue words and once for tokens with digits, and each family of finders looks only where these stand. Names of
+//! persons, organisations and places have no form; the token head finds those.
+//!
+//! Scores: 1.0 where a check sum or an unmistakable form proves the type; 0.8 to 0.95 where form and library agree, or
+//! form and a cue word; 0.5 to 0.75 where the form alone speaks. Loopback, unspecified and documentation addresses are
+//! nobody's and are not reported.
 
-use std::ops::Range;
+mod card;
+mod crypto;
+mod cues;
+mod date;
+mod email;
+pub mod eval;
+mod fold;
+mod iban;
+mod ids;
+mod ip;
+mod kind;
+mod page;
+mod phone;
+mod place;
+mod resolve;
+mod rules;
+mod secret;
+mod zip;
 
-/// What an entity is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// A named human.
-    Person,
-}
+pub use kind::{Entity, Kind};
 
-impl Kind {
-    /// The type's name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Person => "PERSON",
-        }
+use page::Page;
+
+/// The personal data of `text` that has a form, sorted by place and not overlapping. Ranges are UTF-8 bytes of `text`.
+pub fn find(text: &str) -> Vec<Entity> {
+    let folded = fold::Folded::new(text);
+    let page = Page::new(folded.text());
+    let mut found = Vec::new();
+    secret::find(&page, &mut found);
+    email::find(&page, &mut found);
+    iban::find(&page, &mut found);
+    card::find(&page, &mut found);
+    crypto::find(&page, &mut found);
+    ids::find(&page, &mut found);
+    ip::find(&page, &mut found);
+    date::find(&page, &mut found);
+    phone::find(&page, &mut found);
+    place::find(&page, &mut found);
+    zip::find(&page, &mut found);
+    let mut entities = resolve::resolve(found);
+    for entity in &mut entities {
+        entity.range = folded.original(entity.range.clone());
     }
+    entities
 }
 
-/// A piece of personal data, and where it stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entity {
-    /// What it is.
-    pub kind: Kind,
-    /// UTF-8 bytes of the text.
-    pub range: Range<usize>,
-    /// 0 to 1.
-    pub score: f32,
-}
-
-/// Everything that patterns find: sorted by place, not overlapping.
-#[must_use]
-pub const fn find(_text: &str) -> Vec<Entity> {
-    Vec::new()
-}
+#[cfg(test)]
+mod tests;
