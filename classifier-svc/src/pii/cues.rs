@@ -66,7 +66,7 @@ enum Edge {
 const TABLE: &[(Cue, Edge, &[&str])] = &[
     (Cue::Phone, Edge::Both, &[
         "phone", "phones", "phone number", "phone no", "telephone", "tel", "tel.", "tele", "mobile", "mob", "cell", "cellphone", "cell phone", "landline", "call",
-        "calls", "called", "calling", "dial", "dialed", "dialled", "ring", "fax", "whatsapp", "signal", "telegram", "sms", "text me", "texted", "text us", "text him", "text her",
+        "calls", "called", "calling", "dial", "dialed", "dialled", "ring", "fax", "whatsapp", "sms", "my number", "her number", "his number", "your number", "our number", "their number", "contact", "contact me", "contact us", "reach", "meine nummer", "erreichen", "mi número", "mon numéro", "mijn nummer", "meu número", "mio numero", "text me", "texted", "text us", "text him", "text her",
         "hotline", "helpline", "reach me", "reach us", "reach him", "reach her", "reached at", "reach them", "contact number", "contact no", "voicemail", "extension line", "direct line", "phone_number", "phonenumber", "phoneNo",
         "mobile_number", "callback", "call back", "ph", "ph.", "imessage", "facetime", "viber",
         "telefon", "telefonnummer", "telefonnr", "handy", "handynummer", "mobil", "mobilnummer", "rufnummer", "festnetz", "anrufen", "erreichbar", "rückruf", "durchwahl", "tel-nr",
@@ -103,7 +103,7 @@ const TABLE: &[(Cue, Edge, &[&str])] = &[
         "geboren", "geb.", "geb", "geburtsdatum", "geburtstag", "né le", "née le", "né(e) le", "né", "née", "naissance", "date de naissance", "anniversaire", "nacido", "nacida", "nació", "nací", "nacimiento", "fecha de nacimiento", "cumpleaños", "nato", "nata", "nato il", "nata il", "data di nascita", "compleanno",
         "nascido", "nascida", "nasci", "nasceu", "nascimento", "data de nascimento", "aniversário", "geboortedatum", "verjaardag", "född", "födelsedatum", "født", "fødselsdato", "urodzony", "urodzona", "urodziny", "data urodzenia", "syntynyt", "syntymäaika",
     ]),
-    (Cue::Birth, Edge::None, &["出生", "生日", "出生日期", "生年月日", "生まれ", "誕生日", "родился", "родилась", "дата рождения", "день рождения", "생년월일", "생일", "जन्म"]),
+    (Cue::Birth, Edge::None, &["出生", "生于", "生於", "生日", "出生日期", "生年月日", "生まれ", "誕生日", "родился", "родилась", "дата рождения", "день рождения", "생년월일", "생일", "जन्म"]),
     (Cue::Passport, Edge::Both, &["passport", "passports", "passport number", "passport no", "passport #", "passport_number", "passport_no", "passportnumber"]),
     (Cue::Account, Edge::Both, &[
         "bank account", "account number", "account no", "account #", "acct", "acct.", "acct #", "acct no", "acct number", "account_number", "accountnumber", "bank_account", "checking account", "savings account", "checking", "routing", "routing number", "routing no", "routing #", "routing_number", "aba", "rtn", "aba routing", "direct deposit", "wire to",

@@ -114,7 +114,8 @@ fn v6(page: &Page<'_>, start: usize, end: usize) -> Option<(usize, f32)> {
     let all_pairs = text.split(':').all(|group| group.len() == 2);
     let said = page.nearest(start, 32, &[Cue::Host, Cue::Version]) == Some(Cue::Host);
     let begins_so = ["2", "fe80", "fd", "fc"].iter().any(|head| text.to_ascii_lowercase().starts_with(head));
-    let is_plain = groups >= 4 || begins_so && groups >= 2 && text.len() >= 7;
+    let is_wide = text.split(':').any(|group| group.len() >= 3);
+    let is_plain = groups >= 4 && is_wide || begins_so && groups >= 2 && text.len() >= 7;
     let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
     let counts = !all_pairs
         && (said && groups >= 2 && (has_digit || groups > 2) || has_digit && is_plain)

@@ -127,7 +127,10 @@ impl<'t> Page<'t> {
         let words = self.cues.get(..end).unwrap_or_default().iter().rev();
         // A text of cue words must not make each number read them all.
         let word = words.take(24).take_while(|word| word.end + reach >= at).find(|word| of.contains(&word.cue))?;
-        (!ends_sentence(self.slice(word.end..at))).then_some(word)
+        let gap = self.slice(word.end..at);
+        // A word that names another number has said what it says.
+        let is_spent = word.cue == Cue::Reference && gap.bytes().filter(u8::is_ascii_digit).count() >= 4;
+        (!ends_sentence(gap) && !is_spent).then_some(word)
     }
 
     /// Whether a cue of `of` begins at most `reach` bytes after `at`, in the same sentence.
@@ -143,9 +146,15 @@ impl<'t> Page<'t> {
     }
 }
 
+/// Words whose full stop ends no sentence.
+const TITLES: &[&str] = &["Dr", "Mr", "Mrs", "Ms", "Prof", "St", "No", "Tel", "Hr", "Fr"];
+
 /// Whether a sentence or a paragraph ends within `text`. A full stop before a small letter or a digit is an abbreviation's.
 fn ends_sentence(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.windows(3).any(|w| matches!(w, [b'.' | b'!' | b'?' | b';', b' ' | b'\n', b'A'..=b'Z']))
+    let is_title = |at: usize| TITLES.iter().any(|title| text.get(..at).is_some_and(|text| text.ends_with(title)));
+    let ends_at =
+        |(at, w): (usize, &[u8])| matches!(w, [b'.' | b'!' | b'?' | b';', b' ' | b'\n', b'A'..=b'Z']) && !is_title(at);
+    bytes.windows(3).enumerate().any(ends_at)
         || bytes.windows(2).any(|w| matches!(w, b"\n\n" | b"! " | b"? " | b".\n" | b"!\n" | b"?\n" | b";\n"))
 }

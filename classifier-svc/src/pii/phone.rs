@@ -41,7 +41,10 @@ pub(super) fn find(page: &Page<'_>, found: &mut Vec<Entity>) {
     let mut past = 0;
     for index in 0..page.tokens.len() {
         let Some(run) = Run::at(page, index).filter(|run| run.start >= past) else { continue };
-        if let Some((range, score)) = run.number(page) {
+        // "020 7946 0018 or 020 7946 0019": what follows a number closely is one as well.
+        let link = page.slice(past..run.start);
+        let is_next = past > 0 && link.len() <= 8 && !link.contains(['\n', '.', ';']) && !has_digit(link);
+        if let Some((range, score)) = run.number(page, is_next) {
             past = range.end;
             found.push(Entity::new(Kind::PhoneNumber, range, score));
         }
@@ -78,8 +81,8 @@ impl Run {
     }
 
     /// The number that the run begins with.
-    fn number(&self, page: &Page<'_>) -> Option<(Range<usize>, f32)> {
-        let cue = Context::of(page, self);
+    fn number(&self, page: &Page<'_>, is_next: bool) -> Option<(Range<usize>, f32)> {
+        let cue = if is_next { Context::Phone } else { Context::of(page, self) };
         if cue == Context::Other {
             return None;
         }
@@ -103,6 +106,8 @@ impl Run {
 enum Context {
     /// It is a telephone number.
     Phone,
+    /// The same, but another number stands between.
+    Distant,
     /// Nothing.
     Silent,
     /// It is something else.
@@ -125,12 +130,14 @@ impl Context {
         let end = run.ends.last().map_or(run.start, |(end, _)| *end);
         static AFTER: Rule = Rule::new(|| {
             compile(
-                r"(?i)\A\s?(?:\((?:cell|mobile|home|work|office|phone|tel|fax|mobil|whatsapp|landline|handy)|x\d|ext)",
+                r"(?i)\A\s?(?:\((?:cell|mobile|home|work|office|phone|tel|fax|mobil|whatsapp|landline|handy)|x\d|ext)|(?i)\A\s(?:is my|ist meine|c'est mon|est mon|es mi) (?:number|phone|cell|nummer|handy|num)",
             )
         });
-        match page.nearest(run.start, REACH, &cues) {
+        let word = page.nearest_word(run.start, REACH, &cues);
+        match word.map(|word| word.cue) {
+            _ if AFTER.is_match(page.ahead(end, 24)) => Self::Phone,
+            Some(Cue::Phone) if word.is_some_and(|word| has_digit(page.slice(word.end..run.start))) => Self::Distant,
             Some(Cue::Phone) => Self::Phone,
-            _ if AFTER.is_match(page.ahead(end, 12)) => Self::Phone,
             // "+" and a country's code are stronger than a word that often has another meaning.
             Some(_) if run.is_international => Self::Silent,
             Some(_) => Self::Other,
@@ -157,37 +164,21 @@ fn opening(page: &Page<'_>, head: &Token) -> Option<(usize, bool)> {
     let is_joined = matches!(before, b'-' | b'.' | b'/' | b'_' | b',' | b'*' | b'^') && inner.is_ascii_alphanumeric();
     let is_money = matches!(before, b'$' | b'#' | b'%' | b'=' | b'@') && before != b'='
         || page.behind(start, 4).ends_with(['€', '£', '¥', '₹', '№']);
+    // "1 234 567 890": the rest of a number whose first group opened none.
+    let is_rest = before == b' ' && inner.is_ascii_digit() && !page.slice(start..head.start).contains('(');
     // "(657) * 555-4222": a factor or a term.
-    let is_term = matches!(page.behind(start, 2).as_bytes(), [b'*' | b'+' | b'/' | b'=' | b'^' | b'<' | b'>', b' ']);
-    (!is_joined && !is_money && !is_term && !before.is_ascii_alphanumeric()).then_some((start, false))
+    let is_term = matches!(page.behind(start, 2).as_bytes(), [b'*' | b'+' | b'=' | b'^' | b'<' | b'>', b' ']);
+    (!is_joined && !is_money && !is_term && !is_rest && !before.is_ascii_alphanumeric()).then_some((start, false))
 }
 
 /// Whether `gap` may part two groups of one number.
 fn is_gap(gap: &str) -> bool {
-    matches!(
-        gap,
-        "" | " "
-            | "-"
-            | "."
-            | "/"
-            | ") "
-            | ")"
-            | ")-"
-            | " ("
-            | "("
-            | " - "
-            | "-("
-            | ") - "
-            | ")."
-            | " / "
-            | " )"
-            | "/ "
-    )
+    matches!(gap, "" | " " | "-" | "." | "/" | ") " | ")" | ")-" | " (" | "(" | " - " | "-(" | ") - " | ")." | " )")
 }
 
 /// Whether what begins at `end` goes on the number into a word, a sum or a decimal.
 fn is_joined(page: &Page<'_>, end: usize) -> bool {
-    static ON: Rule = Rule::new(|| compile(r"\A(?:[-._/:][A-Za-z0-9]|\s?[*+×÷=^%€$£]\s?\d?|\s/\s\d|,\d{3}|[A-Za-z])"));
+    static ON: Rule = Rule::new(|| compile(r"\A(?:[-._/:][A-Za-z0-9]|\s?[*+×÷=^%€$£]\s?\d?|,\d{3}|[A-Za-z])"));
     static EXTENSION: Rule = Rule::new(|| compile(r"(?i)\A(?:x\s?\d|ext)"));
     let text = page.ahead(end, 8);
     ON.is_match(text) && !EXTENSION.is_match(text)
@@ -203,16 +194,14 @@ fn is_in_row(page: &Page<'_>, start: usize, end: usize) -> bool {
 /// A number with its country's code.
 fn international(page: &Page<'_>, text: &str, cue: Context) -> Option<f32> {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    // "+44 (0)20 ...": the trunk prefix is not dialled.
-    let trunk = text.contains("(0)").then(|| text.replace("(0)", ""));
-    let dialled: String = trunk.as_deref().unwrap_or(text).chars().filter(char::is_ascii_digit).collect();
+    let dialled = dialled_abroad(text);
     let is_known = match ask(page) {
         true => phonenumber::parse(None, format!("+{dialled}")).is_ok_and(|number| number.is_valid()),
         false => true,
     };
     match (is_known, cue) {
         (true, _) => Some(0.95),
-        (false, Context::Phone) if digits.len() >= 8 => Some(0.75),
+        (false, Context::Phone | Context::Distant) if digits.len() >= 8 => Some(0.75),
         // Numbers kept for fiction ("+1 555 ...") have the form but no subscriber.
         (false, _) if FICTION.is_match(text) => Some(0.7),
         _ => None,
@@ -223,11 +212,20 @@ static FICTION: Rule = Rule::new(|| {
     compile(r"\A\+(?:1[-. ]?\(?[2-9]\d{2}\)?[-. ]?[2-9]\d{2}[-. ]?\d{4}|44 ?(?:\(0\))?7\d{3} ?\d{3} ?\d{3})\z")
 });
 
+/// The digits without the trunk prefix, which is not dialled from abroad: "+44 (0)20 ...".
+fn dialled_abroad(text: &str) -> String {
+    text.replace("(0)", "").chars().filter(char::is_ascii_digit).collect()
+}
+
+fn has_digit(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
 /// A number as dialled within its country.
 fn national(page: &Page<'_>, text: &str, digits: usize, cue: Context) -> Option<f32> {
     static DATE: Rule = Rule::new(|| {
         compile(
-            r"\A(?:(?:19|20)\d{2}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)\d{2}|(?:19|20)\d{6}|\d{3}-\d{2}-\d{4}|(?:19|20)\d{2} ?- ?(?:19|20)\d{2}|\d{1,3}(?:\.\d{1,3}){3}|\d{1,3}\.\d+\z)",
+            r"\A(?:(?:19|20)\d{2}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)\d{2}|(?:19|20)\d{6}|\d{3}-\d{2}-\d{4}|(?:19|20)\d{2} ?- ?(?:19|20)\d{2}|\d{1,3}(?:\.\d{1,3}){3}\z|\d{1,3}\.\d+\z|[1-9]\d?(?: \d{3})+\z)",
         )
     });
     if DATE.is_match(text) {
@@ -240,13 +238,15 @@ fn national(page: &Page<'_>, text: &str, digits: usize, cue: Context) -> Option<
     }
     if let Some((_, region)) = PRINTED.iter().find(|(form, _)| form.is_match(text)) {
         let is_known = region.is_none_or(|region| knows(page, region, &dialled));
-        if is_known || cue == Context::Phone {
-            return Some(if cue == Context::Phone { 0.95 } else { 0.75 });
+        let is_said = matches!(cue, Context::Phone | Context::Distant);
+        if is_known || is_said {
+            return Some(if is_said { 0.95 } else { 0.75 });
         }
     }
-    if cue != Context::Phone {
+    if cue == Context::Silent {
         return None;
     }
+    let dialled = if text.contains("(0)") { dialled_abroad(text) } else { dialled };
     if let Some(dialled) = dialled.strip_prefix("00").filter(|d| d.len() >= 8) {
         return Some(if !ask(page) || phonenumber::parse(None, format!("+{dialled}")).is_ok_and(|n| n.is_valid()) {
             0.95
@@ -255,12 +255,14 @@ fn national(page: &Page<'_>, text: &str, digits: usize, cue: Context) -> Option<
         });
     }
     let plans: &[Id] = if dialled.starts_with('0') { &WITH_TRUNK } else { &WITHOUT_TRUNK };
-    if digits >= 8 && plans.iter().any(|plan| knows(page, *plan, &dialled)) {
+    let least = if cue == Context::Distant { 10 } else { 8 };
+    if digits >= least && plans.iter().any(|plan| knows(page, *plan, &dialled)) {
         return Some(0.9);
     }
     // A local number, or one that no plan has: the word beside it speaks.
     let is_written = text.contains([' ', '-', '.', '/']) || digits >= 9;
-    (is_written && digits <= 13).then_some(0.65)
+    let ends_long = text.bytes().rev().take(3).all(|byte| byte.is_ascii_digit());
+    (cue == Context::Phone && is_written && ends_long && digits <= 13).then_some(0.65)
 }
 
 /// Whether the plan of `region` has the number; yes where the text has used up its questions.

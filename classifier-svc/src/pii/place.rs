@@ -63,7 +63,7 @@ static SMALL: Rule = Rule::new(|| {
 static FRENCH: Rule = Rule::new(|| {
     compile(concat!(
         r"\A\d{1,4}(?:\s?(?:bis|ter|quater|[A-Da-d]\b))?,?[ \t]+(?i:rue|avenue|av\.|boulevard|bd|bld|blvd|place|pl\.|chemin|allée|allee|allées|impasse|quai|cours|route|passage|ruelle|sentier|square|faubourg|villa)[ \t]+",
-        r"(?:(?:de|du|des|la|le|les|à|au|aux|sous|sur|et|en)[ \t]+|[dl]')*[\p{Lu}\d](?:\p{L}{0,3}\.|[\p{L}\d'-]*)(?:(?:[ \t-]+(?:de|du|des|la|le|les|et|sur|sous|en))*[ \t-]+(?:[dl]')?\p{Lu}(?:\p{L}{0,3}\.|[\p{L}'-]*)){0,4}"
+        r"(?:(?:de|du|des|la|le|les|à|au|aux|sous|sur|et|en)[ \t]+|[dl]')*[\p{Lu}\d](?:\p{L}{0,3}\.|[\p{L}\d'-]*)(?:(?:(?:[ \t]+|-)(?:de|du|des|la|le|les|et|sur|sous|en))*(?:[ \t]+|-)(?:[dl]')?\p{Lu}(?:\p{L}{0,3}\.|[\p{L}'-]*)){0,4}"
     ))
 });
 
@@ -72,7 +72,7 @@ static GERMANIC: Rule = Rule::new(|| {
     compile(concat!(
         r"(?:\p{Lu}[\p{L}.-]*(?:straße|strasse|str\.|Straße|Strasse|Str\.|weg|Weg|platz|Platz|allee|Allee|gasse|Gasse|damm|Damm|ufer|Ufer|chaussee|Chaussee|promenade|-Ring|straat|laan|gracht|plein|kade|singel|gatan|vägen|vej|gade|veien|katu)",
         r"|(?:\p{Lu}[\p{L}.-]*\s){1,3}(?:Straße|Strasse|Str\.|Weg|Platz|Allee|Gasse|Damm|Ufer|Ring|Chaussee)",
-        r"|Straße\s(?:der|des|am|zum|zur)\s(?:\p{Lu}[\p{L}.-]*\s?){1,3}|Unter den Linden)\s?\z"
+        r"|Straße\s(?:der|des|am|zum|zur)\s(?:\p{Lu}[\p{L}.-]*\s?){1,3}|Straße\sdes\s\d{1,2}\.\s\p{Lu}\p{L}+|Unter den Linden)\s?\z"
     ))
 });
 

@@ -62,7 +62,7 @@ pub(super) fn find(page: &Page<'_>, found: &mut Vec<Entity>) {
     for word in &page.cues {
         let key = match word.cue {
             Cue::Prefix => service(page, word),
-            Cue::Secret => bearer(page, word).or_else(|| assigned(page, word)),
+            Cue::Secret => bearer(page, word).or_else(|| assigned(page, word)).or_else(|| pronounced(page, word)),
             Cue::Password => assigned(page, word),
             Cue::Pem if word.start >= past => {
                 if let Some(range) = private_key(page, word) {
@@ -75,6 +75,7 @@ pub(super) fn find(page: &Page<'_>, found: &mut Vec<Entity>) {
         };
         found.extend(key.map(|(range, score)| Entity::new(Kind::ApiKey, range, score)));
     }
+    found.extend(bots(page).map(|range| Entity::new(Kind::ApiKey, range, 0.95)));
     if page.text.contains("://") && !page.ats.is_empty() {
         found.extend(logins(page).map(|range| Entity::new(Kind::ApiKey, range, 0.9)));
     }
@@ -122,6 +123,28 @@ fn bearer(page: &Page<'_>, word: &Word) -> Option<(Range<usize>, f32)> {
     let key = text.get(value.clone())?.trim_end_matches('.');
     (is_random(key, 16) && !is_placeholder(key))
         .then(|| (word.end + value.start..word.end + value.start + key.len(), 0.95))
+}
+
+/// A long random value right behind a word such as "secret key".
+fn pronounced(page: &Page<'_>, word: &Word) -> Option<(Range<usize>, f32)> {
+    static VALUE: Rule =
+        Rule::new(|| compile(r"\A(?:\s+(?:key|token|is|id))?\s+([A-Za-z0-9+/_=-]{24,200})(?:[\s.,;)]|\z)"));
+    let text = page.ahead(word.end, 224);
+    let value = VALUE.group(text, 1)?;
+    let key = text.get(value.clone())?;
+    let is_secret = has_digit(key) && is_random(key, 24) && !is_worded(key) && !is_placeholder(key);
+    is_secret.then_some((word.end + value.start..word.end + value.end, 0.8))
+}
+
+/// Keys of Telegram's bots: the bot's number, a colon, 35 characters.
+fn bots<'a>(page: &'a Page<'_>) -> impl Iterator<Item = Range<usize>> + 'a {
+    static BOT: Rule = Rule::new(|| compile(r"\A\d{8,10}:[A-Za-z0-9_-]{35}(?:[^A-Za-z0-9_-]|\z)"));
+    page.tokens.iter().filter_map(|token| {
+        let is_led = token.is_number() && (8..=10).contains(&token.len()) && page.byte(token.end) == b':';
+        let is_bot = is_led && BOT.is_match(page.ahead(token.start, 48));
+        let end = token.end + 36;
+        (is_bot && is_random(page.slice(token.end + 1..end), 35)).then_some(token.start..end)
+    })
 }
 
 /// The value that is assigned to a word such as "password" or "api_key".
@@ -178,7 +201,11 @@ fn is_password(text: &str) -> bool {
 
 /// Names and types of a program: `module.Type2`, `path::Type`, `&mut key1`, `_ty_2`.
 fn is_expression(text: &str) -> bool {
-    static NAME: Rule = Rule::new(|| compile(r"\A(?:[:&*_].*|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|.*::.*)\z"));
+    static NAME: Rule = Rule::new(|| {
+        compile(
+            r"\A(?:[:&*_].*|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|.*::.*|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|\w+(?:\.\w+)*\.\d+|\d+[iu](?:8|16|32|64))\z",
+        )
+    });
     NAME.is_match(text)
 }
 
@@ -218,7 +245,7 @@ fn is_placeholder(text: &str) -> bool {
     static FILLER: Rule = Rule::new(|| {
         compile(concat!(
             r"(?i)(?:\A(?:\$\{|\$\(|\{\{|<|%[A-Z_]+%|\$[A-Z_]+\z|env\.|process\.|os\.|self\.|this\.|config\.|settings\.|secrets\.|vault:|arn:|request\.|args\.|opts\.|params\.|data\.|user\.|req\.|var\.|local\.|module\.|ctx\.|app\.)",
-            r"|your[-_ ]?|[-_]here\b|placeholder|redacted|replace[-_]?me|change[-_]?me|dummy|x{5,}|\*{4,}|\.{3}|_goes_|insert[-_]|0{8,}|1234567890abcdef1234|<[a-z_-]+>|\[|\A(?:pass(?:word|wd|phrase)?|pwd|secret|token|null|none|true|false|undefined|string|required|optional|[a-z]+\.[a-z_.]+)\z|getenv|environ|getpass|https?://)"
+            r"|your[-_ ]?|[-_]here\b|placeholder|redacted|replace[-_]?me|change[-_]?me|dummy|x{5,}|\*{4,}|\.{3}|_goes_|insert[-_]|0{8,}|<[a-z_-]+>|\[|\A(?:pass(?:word|wd|phrase)?|pwd|secret|token|null|none|true|false|undefined|string|required|optional|[a-z]+\.[a-z_.]+)\z|getenv|environ|getpass|https?://)"
         ))
     });
     FILLER.is_match(text)

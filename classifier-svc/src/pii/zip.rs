@@ -37,6 +37,9 @@ static BRITISH: Rule = Rule::new(|| {
 static CANADIAN: Rule = Rule::new(|| compile(r"\A[ABCEGHJ-NPRSTVXY]\d[ABCEGHJ-NPRSTV-Z][ -]?\d[ABCEGHJ-NPRSTV-Z]\d\b"));
 /// The Netherlands' codes before a town.
 static DUTCH: Rule = Rule::new(|| compile(r"\A([1-9]\d{3} ?[A-Z]{2})\s(?:\p{Lu}[\p{L}'-]+|'s-)"));
+/// Poland's, Brazil's and Sweden's codes, in two parts.
+static PARTED: Rule =
+    Rule::new(|| compile(r"\A(\d{2}-\d{3}|\d{5}-\d{3}|\d{3} \d{2})(?:\b[^-\w]*\s\p{Lu}|[\s,.]*\z|\n)"));
 static TOWN: Rule = Rule::new(|| compile(r"\A[ ,]{1,2}\p{Lu}\p{L}+"));
 /// What a word such as "PLZ" may announce.
 static ANY: Rule = Rule::new(|| {
@@ -108,12 +111,16 @@ fn numbered(page: &Page<'_>, token: &Token, streets: &[usize]) -> Option<(usize,
     if let Some(length) = announced(page, token) {
         return Some((length, 0.95));
     }
-    let is_extended = token.len() == 5 && page.byte(token.end) == b'-' && {
-        let more = page.ahead(token.end + 1, 5);
-        more.len() >= 4
-            && more.bytes().take(4).all(|b| b.is_ascii_digit())
-            && !more.as_bytes().get(4).is_some_and(u8::is_ascii_alphanumeric)
-    };
+    let after_street = streets.partition_point(|end| *end <= token.start);
+    let street = after_street.checked_sub(1).and_then(|i| streets.get(i)).filter(|end| **end + REACH >= token.start);
+    let gap = street.map(|end| page.slice(*end..token.start));
+    if let Some(gap) = gap
+        && let Some(found) = PARTED.group(page.ahead(token.start, 24), 1)
+        && is_between(gap)
+    {
+        return Some((found.end, 0.85));
+    }
+    let is_extended = is_extended(page, token);
     let length = token.len() + if is_extended { 5 } else { 0 };
     if is_longer(page, token.start + length) {
         return None;
@@ -132,9 +139,6 @@ fn numbered(page: &Page<'_>, token: &Token, streets: &[usize]) -> Option<(usize,
     {
         return Some((length, 0.65));
     }
-    let after_street = streets.partition_point(|end| *end <= token.start);
-    let street = after_street.checked_sub(1).and_then(|i| streets.get(i)).filter(|end| **end + REACH >= token.start);
-    let gap = street.map(|end| page.slice(*end..token.start));
     if let Some(found) = DUTCH.group(page.ahead(token.start, 24), 1).filter(|_| gap.is_some_and(|gap| gap.len() <= 4)) {
         return Some((found.end, 0.9));
     }
@@ -144,10 +148,17 @@ fn numbered(page: &Page<'_>, token: &Token, streets: &[usize]) -> Option<(usize,
     (before_town || token.len() == 5).then_some((length, 0.8))
 }
 
+/// Whether four digits follow the five: ZIP+4.
+fn is_extended(page: &Page<'_>, token: &Token) -> bool {
+    let more = page.ahead(token.end, 6).strip_prefix('-').unwrap_or_default();
+    let is_four = more.len() >= 4 && more.bytes().take(4).all(|byte| byte.is_ascii_digit());
+    token.len() == 5 && is_four && !more.as_bytes().get(4).is_some_and(u8::is_ascii_alphanumeric)
+}
+
 /// What may stand between a street and its code: a town and a state.
 fn is_between(gap: &str) -> bool {
     static BETWEEN: Rule = Rule::new(|| {
-        compile(r"\A[.]?[,\s]*(?:[A-Z]{1,2}-)?(?:(?:\p{Lu}[\p{L}'.-]*|de|of|la|del)[,\s]+){0,4}(?:[A-Z]{1,2}-)?\z")
+        compile(r"\A[.]?[,\s-]*(?:[A-Z]{1,2}-)?(?:(?:\p{Lu}[\p{L}'.]*|de|of|la|del)[,\s-]+){0,5}(?:[A-Z]{1,2}-)?\z")
     });
     BETWEEN.is_match(gap)
 }
