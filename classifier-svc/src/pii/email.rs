@@ -53,7 +53,11 @@ fn local(page: &Page<'_>, at: usize) -> Option<usize> {
     let part = text.trim_end_matches(is_part).len();
     let part = text.get(part..).unwrap_or_default();
     // Punctuation that stands before an address more often than it belongs to it.
-    let part = part.rsplit(['=', '/', '\'', '`', '{', '|', '}', '?', '&', '*', '$', '!', '^']).next()?;
+    // "o'brien" keeps its apostrophe; a quote stands after no letter.
+    let quote =
+        part.rmatch_indices('\'').find(|(at, _)| !part.get(..*at).is_some_and(|t| t.ends_with(char::is_alphabetic)));
+    let part = quote.map_or(Some(part), |(at, _)| part.get(at + 1..))?;
+    let part = part.rsplit(['=', '/', '`', '{', '|', '}', '?', '&', '*', '$', '!', '^']).next()?;
     let part = part.trim_start_matches(['.', '-', '+', '#', '%', '~']);
     let is_sound = !part.is_empty() && part.len() <= LOCAL && !part.ends_with('.') && !part.contains("..");
     (is_sound && part.chars().any(char::is_alphanumeric)).then(|| at - part.len())

@@ -129,7 +129,8 @@ impl<'t> Page<'t> {
         let word = words.take(24).take_while(|word| word.end + reach >= at).find(|word| of.contains(&word.cue))?;
         let gap = self.slice(word.end..at);
         // A word that names another number has said what it says.
-        let is_spent = word.cue == Cue::Reference && gap.bytes().filter(u8::is_ascii_digit).count() >= 4;
+        let digits = gap.bytes().filter(u8::is_ascii_digit).count();
+        let is_spent = word.cue == Cue::Reference && digits >= 4 || word.cue == Cue::Version && digits > 0;
         (!ends_sentence(gap) && !is_spent).then_some(word)
     }
 

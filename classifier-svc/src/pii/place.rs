@@ -168,7 +168,7 @@ fn is_idle(street: &str) -> bool {
 fn is_year(page: &Page<'_>, token: &Token) -> bool {
     static IN: Rule = Rule::new(|| {
         compile(
-            r"(?i)\b(?:in|since|until|from|of|by|during|before|after|the|early|late|mid|and|to|spring|summer|fall|autumn|winter)\s+\z",
+            r"(?i)\b(?:in|since|until|of|during|before|after|the|early|late|mid|spring|summer|fall|autumn|winter)\s+\z",
         )
     });
     let year = page.slice(token.start..token.end).parse::<u32>().unwrap_or(0);

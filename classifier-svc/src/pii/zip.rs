@@ -47,7 +47,7 @@ static ANY: Rule = Rule::new(|| {
 });
 static GAP: Rule = Rule::new(|| {
     compile(
-        r"(?i)\A[\s:=#\x22'.(),-]*(?:(?:is|are|ist|was|code|codes|of|number|no|for|use|enter|my|es|est|at|in|plus|to|the|area|:|=|[A-Z][\w]{2,14})[\s:=#\x22'.(),-]+){0,3}\z",
+        r"\A[\s:=#\x22'.(),-]*(?:(?:(?i:is|are|ist|was|code|codes|of|number|no|for|use|enter|my|es|est|at|in|plus|to|the|area)|:|=|[A-Z][\w]{2,14})[\s:=#\x22'.(),-]+){0,3}\z",
     )
 });
 
@@ -173,12 +173,15 @@ fn announced(page: &Page<'_>, token: &Token) -> Option<usize> {
 
 /// "Springfield, IL 62704": a state's letters after a comma or a capitalised word, or its name.
 fn follows_state(page: &Page<'_>, start: usize) -> bool {
-    static TOWN_BEFORE: Rule = Rule::new(|| compile(r"(?:,\s?|\p{Lu}\p{Ll}+\.?\s|\A|\n)\z"));
+    static TOWN_BEFORE: Rule = Rule::new(|| compile(r"(?:,\s?|\p{Lu}\p{Ll}+\.?\s)\z"));
+    static ENDS: Rule = Rule::new(|| compile(r"\A\d{5}(?:-\d{4})?(?:[^\w ]|\s*\z|\n)"));
     let before = page.behind(start, 24);
     if let Some(rest) = before.strip_suffix([' ', '-']).map(|rest| rest.trim_end_matches([' ', ','])) {
         let state = rest.get(rest.len().saturating_sub(2)..).unwrap_or_default();
         let town = rest.get(..rest.len().saturating_sub(2)).unwrap_or_default();
-        if STATES.contains(&state) && TOWN_BEFORE.is_match(town) {
+        // Without a town only a line of its own: "IN 10000 CASES" names no state.
+        let is_alone = (town.is_empty() || town.ends_with('\n')) && ENDS.is_match(page.ahead(start, 12));
+        if STATES.contains(&state) && (is_alone || TOWN_BEFORE.is_match(town)) {
             return true;
         }
     }

@@ -96,7 +96,7 @@ fn chars(of: &str, count: usize, rng: &mut StdRng) -> String {
     (0..count).filter_map(|_| of.choose(rng)).map(|byte| char::from(*byte)).collect()
 }
 
-/// `#` becomes a digit, `%` one from 2 to 9, `A` a capital, `h` a hexadecimal digit, `w` a letter or digit; `\` keeps the next.
+/// `#` becomes a digit, `%` one from 2 to 9, `A` a capital, `~` a hexadecimal digit, `w` a letter or digit; `\` keeps the next.
 fn fill(form: &str, rng: &mut StdRng) -> String {
     let mut filled = String::new();
     let mut form = form.chars();
@@ -105,7 +105,7 @@ fn fill(form: &str, rng: &mut StdRng) -> String {
             '#' => filled += &chars(DECIMAL, 1, rng),
             '%' => filled += &chars("23456789", 1, rng),
             'A' => filled += &chars(UPPER, 1, rng),
-            'h' => filled += &chars(HEX, 1, rng),
+            '~' => filled += &chars(HEX, 1, rng),
             'w' => filled += &chars(ALNUM, 1, rng),
             '\\' => filled.extend(form.next()),
             c => filled.push(c),

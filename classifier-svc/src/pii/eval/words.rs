@@ -33,8 +33,8 @@ pub(super) const FORMATS: Formats = Formats {
         "P.O. Box NUM", "NUM NAME Terrace", "LOW-LOW NAME Close",
     ],
     key: &[
-        "sk-wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww1q", "sk-ant-\\api03-wwwwwwwwwwwwwwwwwwwwwwww#wwwwwwww", "ghp_wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "\\AKI\\AAAAA##AAAAAA#AAA", "xoxb-############-############-wwwwwwwwwwwwwwwwwwwwwwww", "AIzaSyww#wwwwwwwwwwwwwwwwwwwwwwwwwwwwww",
-        "glpat-wwwwwwwwwwwwwwwwww#w", "sk_live_wwwwwwwwwwwwwww#wwwwwwww", "hf_wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "eyJhbGciOiJIUzI1NiJ#.eyJzdWIiOiwwwwwwww.wwwwwwwwwwwwwwwwwwwwwwww", "npm_wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "github_pat_wwwwwwwwwwwwwwwwwwwwww_wwwwwwwwwwwwwww#", "SG.wwwwwwwwwwwwwwwwwwwwww.wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "s\\hpat_hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh", "dop_v1_hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh",
+        "sk-wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww1q", "sk-ant-\\api03-wwwwwwwwwwwwwwwwwwwwwwww#wwwwwwww", "ghp_wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "\\AKI\\AAAAA##AAAAAA#AAA", "xoxb-############-############-wwwwwwwwwwwwwwwwwwwwwwww", "\\AIzaSyww#wwwwwwwwwwwwwwwwwwwwwwwwwwwwww",
+        "glpat-wwwwwwwwwwwwwwwwww#w", "sk_live_wwwwwwwwwwwwwww#wwwwwwww", "hf_wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "eyJhbGciOiJIUzI1NiJ#.eyJzdWIiOiwwwwwwww.wwwwwwwwwwwwwwwwwwwwwwww", "npm_wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "github_pat_wwwwwwwwwwwwwwwwwwwwww_wwwwwwwwwwwwwww#", "SG.wwwwwwwwwwwwwwwwwwwwww.wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "shpat_~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~", "dop_v1_~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~",
     ],
 };
 
