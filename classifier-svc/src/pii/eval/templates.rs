@@ -2,9 +2,14 @@
 
 use crate::pii::Kind;
 
-/// What is said of each type. Of each list every third template is for the test.
+/// Texts with personal data by its type.
+pub(super) type Positive = &'static [(Kind, &'static [&'static str])];
+/// Texts without, by what their holes are filled with.
+pub(super) type Negative = &'static [(Lure, &'static [&'static str])];
+
+/// What is said of each type.
 #[rustfmt::skip]
-pub(super) const POSITIVE: &[(Kind, &[&str])] = &[
+pub(super) const POSITIVE: Positive = &[
     (Kind::EmailAddress, &[
         "You can reach me at {} any time.", "email: {}", "Please forward the contract to {}, thanks.", "{\"contact\":\"{}\",\"active\":true}", "From: {}\nSubject: hello", "My old address {} no longer works!",
         "INSERT INTO people(mail) VALUES('{}');", "Schreib mir an {}.", "cc: {}", "the account {} was locked after three attempts", "Contact <{}> for details", "Mon courriel est {}", "user={}&lang=en", "Write to {}; she will answer.", "(see {})",
@@ -46,9 +51,9 @@ pub(super) const POSITIVE: &[(Kind, &[&str])] = &[
     (Kind::CryptoAddress, &["send it to {}", "wallet: {}", "my address is {}", "donate {}", "{\"to\":\"{}\"}", "paid from {} on Monday"]),
 ];
 
-/// What holds no personal data, with a hole for the numbers that look like it; of each list every third is for the test.
+/// What holds no personal data, with a hole for the numbers that look like it.
 #[rustfmt::skip]
-pub(super) const NEGATIVE: &[(Lure, &[&str])] = &[
+pub(super) const NEGATIVE: Negative = &[
     (Lure::Digits, &["Order {} has shipped.", "invoice {} is due", "tracking number {}", "the ticket {} is closed", "transaction id {}", "serial number {}", "Bestellnummer {}", "user_id={}", "batch {} passed", "n = {}", "const SEED: u64 = {};", "reference {} in your mail"]),
     (Lure::Uuid, &["id {} not found", "uuid={}", "{\"id\":\"{}\"}", "request {} failed", "trace {}", "see object {}"]),
     (Lure::Hash, &["commit {}", "sha1 {}", "etag: \"{}\"", "merge {} into main", "checksum {}", "image@sha256:{}"]),

@@ -3,12 +3,7 @@
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use sha2::{Digest, Sha256};
 
-use super::{
-    Part,
-    generate::pick,
-    templates::Lure,
-    words::{CITIES_DE, DOMAINS, FORMATS, MONTHS, STREETS, USERS},
-};
+use super::{generate::pick, templates::Lure, words::Words};
 use crate::pii::Kind;
 
 const DECIMAL: &str = "0123456789";
@@ -17,23 +12,38 @@ const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const ALNUM: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const BASE58: &str = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
 /// A value of `kind` for `template`.
-pub(super) fn of(kind: Kind, part: Part, template: &str, rng: &mut StdRng) -> String {
+pub(super) fn of(kind: Kind, words: &Words, template: &str, rng: &mut StdRng) -> String {
     match kind {
-        Kind::EmailAddress => email(part, rng),
-        Kind::PhoneNumber => form(part, FORMATS.phone, rng),
+        Kind::EmailAddress => email(words, rng),
+        Kind::PhoneNumber => form(words.phone, rng),
         Kind::CreditCard => card(rng),
         Kind::IbanCode => iban(rng),
         Kind::UsSsn => ssn(rng),
         Kind::IpAddress => ip(rng),
-        Kind::UsDriverLicense => form(part, FORMATS.licence, rng),
-        Kind::StreetAddress => street(part, rng),
-        Kind::ZipCode => form(part, FORMATS.zip, rng),
+        Kind::UsDriverLicense => form(words.licence, rng),
+        Kind::StreetAddress => street(words, rng),
+        Kind::ZipCode => form(words.zip, rng),
         Kind::DateOfBirth => date(1930, 2010, rng),
-        Kind::ApiKey => key(part, template, rng),
+        Kind::ApiKey => key(words, template, rng),
         Kind::PrivateKey => pem(rng),
-        Kind::UsPassport => form(part, &["A########", "#########", "X########"], rng),
-        Kind::UsBankNumber => form(part, &["1########", "##########", "############"], rng),
+        Kind::UsPassport => form(&["A########", "#########", "X########"], rng),
+        Kind::UsBankNumber => form(&["1########", "##########", "############"], rng),
         Kind::CryptoAddress => wallet(rng),
     }
 }
@@ -114,14 +124,14 @@ fn fill(form: &str, rng: &mut StdRng) -> String {
     filled
 }
 
-fn form(part: Part, forms: &[&str], rng: &mut StdRng) -> String {
-    let form = pick(part, forms, rng);
+fn form(forms: &[&str], rng: &mut StdRng) -> String {
+    let form = pick(forms, rng);
     fill(form, rng)
 }
 
-fn email(part: Part, rng: &mut StdRng) -> String {
-    let (first, last) = (pick(part, USERS, rng), pick(part, USERS, rng));
-    let domain = pick(part, DOMAINS, rng);
+fn email(words: &Words, rng: &mut StdRng) -> String {
+    let (first, last) = (pick(words.users, rng), pick(words.users, rng));
+    let domain = pick(words.domains, rng);
     let number = rng.random_range(1..99_u32);
     let user = match rng.random_range(0..5) {
         0 => format!("{first}.{last}"),
@@ -227,10 +237,10 @@ fn ip(rng: &mut StdRng) -> String {
     )
 }
 
-fn street(part: Part, rng: &mut StdRng) -> String {
-    let name = pick(part, STREETS, rng);
-    let form = pick(part, FORMATS.street, rng);
-    let (one, german) = (pick(part, STREETS, rng), pick(part, CITIES_DE, rng));
+fn street(words: &Words, rng: &mut StdRng) -> String {
+    let name = pick(words.streets, rng);
+    let form = pick(words.street, rng);
+    let (one, german) = (pick(words.streets, rng), pick(words.german, rng));
     let number = rng.random_range(1..9000_u32).to_string();
     let low = rng.random_range(1..200_u32).to_string();
     form.replace("NUM", &number)
@@ -257,14 +267,14 @@ fn date(from: u32, to: u32, rng: &mut StdRng) -> String {
     }
 }
 
-fn key(part: Part, template: &str, rng: &mut StdRng) -> String {
+fn key(words: &Words, template: &str, rng: &mut StdRng) -> String {
     let is_assigned =
         ["API_KEY=", "api_key:", "secret =", "TOKEN=", "x-api-key"].iter().any(|name| template.contains(name));
     if is_assigned && rng.random_bool(0.4) {
         let length = rng.random_range(24..48);
         return chars(if rng.random_bool(0.5) { HEX } else { ALNUM }, length, rng);
     }
-    form(part, FORMATS.key, rng)
+    form(words.key, rng)
 }
 
 fn pem(rng: &mut StdRng) -> String {

@@ -1,7 +1,14 @@
-//! Names and forms; of each list every third is for the test.
+//! The names, forms and templates that a part of the generated set is made of.
 
-/// Forms that [`super::values`] fills.
-pub(super) struct Formats {
+use super::templates::{NEGATIVE, Negative, POSITIVE, Positive};
+
+/// What [`super::values`] and [`super::generate`] draw from. In forms `#` is a digit, `%` one from 2 to 9, `A` a capital,
+/// `~` a hexadecimal digit, `w` a letter or digit.
+pub(super) struct Words {
+    /// Texts with personal data.
+    pub(super) positive: Positive,
+    /// Texts without.
+    pub(super) negative: Negative,
     /// Telephone numbers by country and way of writing.
     pub(super) phone: &'static [&'static str],
     /// Driver's licences by state.
@@ -12,10 +19,21 @@ pub(super) struct Formats {
     pub(super) street: &'static [&'static str],
     /// Services' keys.
     pub(super) key: &'static [&'static str],
+    /// Local parts of e-mail addresses.
+    pub(super) users: &'static [&'static str],
+    /// Their domains.
+    pub(super) domains: &'static [&'static str],
+    /// Names of streets.
+    pub(super) streets: &'static [&'static str],
+    /// First parts of German streets' names.
+    pub(super) german: &'static [&'static str],
 }
 
+/// What rules are written against.
 #[rustfmt::skip]
-pub(super) const FORMATS: Formats = Formats {
+pub(super) const DEVELOPMENT: Words = Words {
+    positive: POSITIVE,
+    negative: NEGATIVE,
     phone: &[
         "(212) %53-####", "+1 415 %29 ####", "206-%48-####", "+1-312-%29-####", "617.%32.####", "305 %48 ####", "1-800-%29-####", "+44 20 79%6 ####", "020 79%6 ####",
         "0781# 345###", "+44 781# 345###", "0161 496 0###", "+49 30 8861####", "030 8861####", "0171 23#####", "+33 6 12 3# ## ##", "06 12 3# ## ##", "01 42 68 ## ##",
@@ -36,21 +54,8 @@ pub(super) const FORMATS: Formats = Formats {
         "sk-wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww1q", "sk-ant-\\api03-wwwwwwwwwwwwwwwwwwwwwwww#wwwwwwww", "ghp_wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "\\AKI\\AAAAA##AAAAAA#AAA", "xoxb-############-############-wwwwwwwwwwwwwwwwwwwwwwww", "\\AIzaSyww#wwwwwwwwwwwwwwwwwwwwwwwwwwwwww",
         "glpat-wwwwwwwwwwwwwwwwww#w", "sk_live_wwwwwwwwwwwwwww#wwwwwwww", "hf_wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "eyJhbGciOiJIUzI1NiJ#.eyJzdWIiOiwwwwwwww.wwwwwwwwwwwwwwwwwwwwwwww", "npm_wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "github_pat_wwwwwwwwwwwwwwwwwwwwww_wwwwwwwwwwwwwww#", "SG.wwwwwwwwwwwwwwwwwwwwww.wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww", "shpat_~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~", "dop_v1_~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~",
     ],
+    users: &[    "anna", "li.wei", "omar", "priya", "j.smith", "kowalski", "garcia", "yuki", "fatima", "sven", "olu", "dmitri", "chloe", "mehmet", "ines", "noah", "r2d2", "support", "maria-luisa", "tariq", "helga", "pierre", "aoife", "nguyen",],
+    domains: &[    "gmail.com", "example.org", "mail.co.uk", "web.de", "orange.fr", "corp.example.com", "yahoo.co.jp", "uni-bonn.de", "startup.io", "qq.com", "proton.me", "libero.it", "gov.sg", "school.edu", "shop.online", "sub.mail.company.net", "posteo.de", "outlook.com",],
+    streets: &[    "Maple", "Oak", "Washington", "Elm", "Cedar", "Pine", "Lincoln", "Church", "Victoria", "Garibaldi", "Jefferson", "Willow", "Sunset", "Highland", "Mozart", "Franklin", "Lakeview", "Cavour", "Chestnut", "Spruce", "Madison", "Magnolia", "Pasteur", "Colón",],
+    german: &["Haupt", "Bahnhof", "Garten", "Schul", "Linden", "Goethe", "Berlin", "Mühlen", "Rosen"],
 };
-
-#[rustfmt::skip]
-pub(super) const USERS: &[&str] = &[
-    "anna", "li.wei", "omar", "priya", "j.smith", "kowalski", "garcia", "yuki", "fatima", "sven", "olu", "dmitri", "chloe", "mehmet", "ines", "noah", "r2d2", "support", "maria-luisa", "tariq", "helga", "pierre", "aoife", "nguyen",
-];
-#[rustfmt::skip]
-pub(super) const DOMAINS: &[&str] = &[
-    "gmail.com", "example.org", "mail.co.uk", "web.de", "orange.fr", "corp.example.com", "yahoo.co.jp", "uni-bonn.de", "startup.io", "qq.com", "proton.me", "libero.it", "gov.sg", "school.edu", "shop.online", "sub.mail.company.net", "posteo.de", "outlook.com",
-];
-#[rustfmt::skip]
-pub(super) const STREETS: &[&str] = &[
-    "Maple", "Oak", "Washington", "Elm", "Cedar", "Pine", "Lincoln", "Church", "Victoria", "Garibaldi", "Jefferson", "Willow", "Sunset", "Highland", "Mozart", "Franklin", "Lakeview", "Cavour", "Chestnut", "Spruce", "Madison", "Magnolia", "Pasteur", "Colón",
-];
-#[rustfmt::skip]
-pub(super) const CITIES_DE: &[&str] = &["Haupt", "Bahnhof", "Garten", "Schul", "Linden", "Goethe", "Berlin", "Mühlen", "Rosen"];
-#[rustfmt::skip]
-pub(super) const MONTHS: [&str; 12] = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
