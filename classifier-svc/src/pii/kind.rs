@@ -4,7 +4,7 @@ use std::{fmt, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
-/// A type of personal data that has a form.
+/// A type of personal data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Kind {
@@ -38,11 +38,17 @@ pub enum Kind {
     UsBankNumber,
     /// An address on a public ledger.
     CryptoAddress,
+    /// A named human. It has no form: the token head finds it, as the next two.
+    Person,
+    /// A company, agency, school, team or band.
+    Organization,
+    /// A place with a name.
+    Location,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::EmailAddress,
         Self::PhoneNumber,
         Self::CreditCard,
@@ -58,9 +64,13 @@ impl Kind {
         Self::UsPassport,
         Self::UsBankNumber,
         Self::CryptoAddress,
+        Self::Person,
+        Self::Organization,
+        Self::Location,
     ];
 
     /// The name that clients see.
+    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::EmailAddress => "EMAIL_ADDRESS",
@@ -78,6 +88,9 @@ impl Kind {
             Self::UsPassport => "US_PASSPORT",
             Self::UsBankNumber => "US_BANK_NUMBER",
             Self::CryptoAddress => "CRYPTO_ADDRESS",
+            Self::Person => "PERSON",
+            Self::Organization => "ORGANIZATION",
+            Self::Location => "LOCATION",
         }
     }
 }
@@ -109,7 +122,9 @@ impl Entity {
     pub const PROVEN: f32 = 1.0;
 
     /// Whether a check sum or an unmistakable form proves the type.
+    #[must_use]
     pub fn is_proven(&self) -> bool {
-        self.score >= Self::PROVEN
+        let is_name = matches!(self.kind, Kind::Person | Kind::Organization | Kind::Location);
+        self.score >= Self::PROVEN && !is_name
     }
 }

@@ -28,10 +28,12 @@ mod secret;
 mod zip;
 
 pub use kind::{Entity, Kind};
+pub use resolve::resolve;
 
 use page::Page;
 
 /// The personal data of `text` that has a form, sorted by place and not overlapping. Ranges are UTF-8 bytes of `text`.
+#[must_use]
 pub fn find(text: &str) -> Vec<Entity> {
     let folded = fold::Folded::new(text);
     let page = Page::new(folded.text());
@@ -47,7 +49,7 @@ pub fn find(text: &str) -> Vec<Entity> {
     phone::find(&page, &mut found);
     place::find(&page, &mut found);
     zip::find(&page, &mut found);
-    let mut entities = resolve::resolve(found);
+    let mut entities = resolve(found);
     for entity in &mut entities {
         entity.range = folded.original(entity.range.clone());
     }

@@ -5,7 +5,8 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use super::Entity;
 
 /// Keeps of overlapping entities the proven one, else the longest, else the surest; sorted by place.
-pub(super) fn resolve(mut found: Vec<Entity>) -> Vec<Entity> {
+#[must_use]
+pub fn resolve(mut found: Vec<Entity>) -> Vec<Entity> {
     found.sort_by(|a, b| {
         let rank = |e: &Entity| (Reverse(e.is_proven()), Reverse(e.range.len()));
         rank(a).cmp(&rank(b)).then(b.score.total_cmp(&a.score)).then(a.range.start.cmp(&b.range.start))
