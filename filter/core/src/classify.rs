@@ -56,7 +56,8 @@ impl Fallback {
 /// The encoded request for one text's category.
 #[must_use]
 pub fn request(text: String) -> Vec<u8> {
-    AnalyzeRequest { segments: vec![Segment { text }], tasks: vec![Task::Category.into()] }.encode_to_vec()
+    AnalyzeRequest { segments: vec![Segment { text, tasks: Vec::new() }], tasks: vec![Task::Category.into()] }
+        .encode_to_vec()
 }
 
 /// Reads a reply. A reply of no bytes is a valid message that says nothing.

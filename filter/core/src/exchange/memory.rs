@@ -136,6 +136,7 @@ fn prepare(plugin: &Plugin, awaiting: Awaiting, turn: &Turn, routed: Routed) -> 
             conversation_id: turn.conversation.map(|id| id.to_string()).unwrap_or_default(),
             response: Vec::new(),
             input_items: input::input_items(&request, &minted, keep(plugin)),
+            redactions: Vec::new(),
         });
         let turn = responses::Turn { minted, model: backend.name.clone(), created_at: turn.created_at };
         Return::Memory(Box::new(Memory { request, turn, save, headers: head.headers }))

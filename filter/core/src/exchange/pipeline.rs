@@ -204,8 +204,12 @@ fn choose(plugin: &Plugin, awaiting: &Awaiting, verdict: Slot<Result<Verdict, Fa
             return Ok(Routed { backend, fallback: Some(reason), ..Routed::default() });
         }
     };
-    let signals =
-        Signals { verdict: verdict.as_ref(), request: &awaiting.parsed.signals, headers: &awaiting.head.headers };
+    let signals = Signals {
+        verdict: verdict.as_ref(),
+        request: &awaiting.parsed.signals,
+        headers: &awaiting.head.headers,
+        guards: None,
+    };
     let choice = plugin.decide(signals, scope).ok_or_else(|| (no_model(), None))?;
     let Choice { backend, decision, failed_rules } = choice;
     let decision = decision.map(|decision| decision.name.clone());

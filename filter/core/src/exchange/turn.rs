@@ -58,7 +58,10 @@ impl Turn {
             return None;
         }
         let owner = owner.map(ToString::to_string).unwrap_or_default();
-        Some(LoadConversationRequest { owner, item_ids: self.references.clone(), from }.encode_to_vec())
+        Some(
+            LoadConversationRequest { owner, item_ids: self.references.clone(), from, older_owners: Vec::new() }
+                .encode_to_vec(),
+        )
     }
 
     /// Which conversation of the state service the turn belongs to.
