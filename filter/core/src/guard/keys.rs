@@ -221,7 +221,11 @@ mod tests {
     #[test]
     fn identifiers_hold_a_letter_and_no_space() {
         assert!(["gpt-4o", "call_1", "resp_0af", "org/model:7b", "user"].into_iter().all(is_identifier));
-        assert!(!["", "123-45-6789", "4111111111111111", "10.0.0.1", "jo@x.test", "a b", "é"].into_iter().any(is_identifier));
+        assert!(
+            !["", "123-45-6789", "4111111111111111", "10.0.0.1", "jo@x.test", "a b", "é"]
+                .into_iter()
+                .any(is_identifier)
+        );
         assert!(is_identifier(&"x".repeat(MAX_IDENTIFIER)) && !is_identifier(&"x".repeat(MAX_IDENTIFIER + 1)));
     }
 }

@@ -210,7 +210,8 @@ impl<'a> Walker<'a> {
                 }
                 let parent = self.frames.last().copied();
                 let under = parent.and_then(|parent| parent.key);
-                let free = parent.is_some_and(|parent| parent.free) || under.is_some_and(|key| key.value == Value::Free);
+                let free =
+                    parent.is_some_and(|parent| parent.free) || under.is_some_and(|key| key.value == Value::Free);
                 let key = if object { None } else { under };
                 self.frames.push(Frame { object, under, key, free, counted: false });
             }
@@ -296,7 +297,9 @@ impl<'a> Walker<'a> {
     fn is_element_itself(&self) -> bool {
         match (self.document, self.frames.as_slice()) {
             (Document::Item(_), [_]) => true,
-            (Document::Body, [_, list, _]) => !list.object && list.under.is_some_and(|key| key.value == Value::Messages),
+            (Document::Body, [_, list, _]) => {
+                !list.object && list.under.is_some_and(|key| key.value == Value::Messages)
+            }
             _ => false,
         }
     }
