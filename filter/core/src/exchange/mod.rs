@@ -175,4 +175,6 @@ fn trailers() -> ApiError {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_guards;
+#[cfg(test)]
 mod tests_responses;
