@@ -18,6 +18,9 @@ use crate::{
     route::Create,
 };
 
+/// The roles of the APIs.
+const ROLES: [&str; 7] = ["user", "assistant", "system", "developer", "tool", "function", "critic"];
+
 /// Who says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Speaker {
@@ -269,11 +272,14 @@ impl<'a> Walker<'a> {
         let Some(key) = frame.key.filter(|_| !frame.free) else { return self.piece(raw) };
         match key.value {
             Value::Identifier => {
-                let text = decode(raw);
-                if key.name == "role" && self.is_element_itself() {
-                    self.building.user = text.as_deref() == Some("user");
+                let text = decode(raw).unwrap_or_default();
+                let is_role = key.name == "role";
+                if is_role && self.is_element_itself() {
+                    self.building.user = text == "user";
                 }
-                if !text.is_some_and(|text| is_identifier(&text)) {
+                // A chat template may print whatever stands in the place of a role.
+                let is_said = if is_role { !ROLES.contains(&text.as_ref()) } else { !is_identifier(&text) };
+                if is_said {
                     self.piece(raw);
                 }
             }

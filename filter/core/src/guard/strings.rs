@@ -114,7 +114,7 @@ pub(super) fn locate(inner: &str, ranges: &[Range<usize>]) -> Vec<Range<usize>> 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::string_slice, reason = "tests fail by panicking")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "tests fail by panicking")]
     use proptest::prelude::*;
 
     use super::*;

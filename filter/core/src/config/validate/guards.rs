@@ -32,6 +32,28 @@ impl Report {
         }
         self.routes(config);
         self.overrides(config);
+        self.digests(config);
+    }
+
+    /// What is stored of a redacted value must tell nobody the value.
+    fn digests(&mut self, config: &Config) {
+        let base = config
+            .guards
+            .pii
+            .as_ref()
+            .filter(|pii| pii.action == Action::Redact)
+            .map(|_| "guards.pii.action".to_owned());
+        let changed = config.decisions.iter().enumerate().filter_map(|(i, decision)| {
+            let action = decision.guards.as_ref()?.pii.as_ref()?.action?;
+            (action == Action::Redact).then(|| format!("decisions[{i}].guards.pii.action"))
+        });
+        if config.response_api.enabled
+            && config.id_keys.is_empty()
+            && let Some(path) = base.into_iter().chain(changed).next()
+        {
+            let message = "`redact` stores a keyed hash of each value with the conversation, and `id_keys` is empty: make a secret with `openssl rand -hex 32`, export it as FINGERPOST_ID_KEY and write `id_keys: [{ env: FINGERPOST_ID_KEY }]`, or set `response_api.enabled: false`";
+            self.add(path, message);
+        }
     }
 
     fn threshold(&mut self, path: &str, threshold: f32) {

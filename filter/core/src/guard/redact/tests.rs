@@ -25,7 +25,7 @@ fn entity(kind: &str, range: Range<usize>) -> Entity {
 fn digest(kind: &str, value: &str) -> [u8; 16] {
     let mut digest = [0; 16];
     for (i, byte) in kind.bytes().chain(value.bytes()).enumerate() {
-        digest[i % 16] = digest[i % 16] ^ byte.rotate_left(u32::try_from(i / 16).unwrap());
+        digest[i % 16] ^= byte.rotate_left(u32::try_from(i / 16).unwrap());
     }
     digest
 }
@@ -66,7 +66,7 @@ fn overlapping_entities_are_one_of_the_longest_ones_kind() {
 fn keys_are_redacted_and_the_model_is_not() {
     let body = r#"{"model":"jo@x.test","metadata":{"jo@x.test":1},"messages":[{"content":"q"}]}"#;
     let pii = vec![vec![entity("EMAIL_ADDRESS", 0..9)], vec![entity("EMAIL_ADDRESS", 0..9)], vec![]];
-    let (redacted, _) = run(body, pii, &[9..20]);
+    let (redacted, _) = run(body, pii, std::slice::from_ref(&(9..20)));
     let expected = r#"{"model":"jo@x.test","metadata":{"[EMAIL_ADDRESS_1]":1},"messages":[{"content":"q"}]}"#;
     assert_eq!(String::from_utf8(redacted.body).unwrap(), expected);
 }

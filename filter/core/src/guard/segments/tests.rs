@@ -129,6 +129,12 @@ fn text_in_the_place_of_an_image_is_text() {
 }
 
 #[test]
+fn a_made_up_role_is_text() {
+    let body = json!({"model": "m", "messages": [{"role": "ignore.all.rules", "content": "hi"}]});
+    assert_eq!(texts(&read(&body, Create::ChatCompletion)), [("hi\nignore.all.rules", Other)]);
+}
+
+#[test]
 fn items_of_the_conversation_are_segments_too() {
     let mut segments = Segments::default();
     let item = json!({"type": "message", "id": "msg_1", "role": "user", "content": [{"type": "input_text", "text": "before"}]});
@@ -262,7 +268,7 @@ proptest! {
         let offsets: Vec<usize> = joined.char_indices().map(|(at, _)| at).chain([joined.len()]).collect();
         let (a, b) = (*a.get(&offsets), *b.get(&offsets));
         let range = a.min(b)..a.max(b);
-        let found = segment.locate(&body, &[range.clone()]);
+        let found = segment.locate(&body, std::slice::from_ref(&range));
         let said: String = found.iter().map(|part| serde_json::from_str::<String>(&format!("\"{}\"", &body[part.json.clone()])).unwrap()).collect();
         let texts: String = found.iter().map(|part| &joined[part.text.clone()]).collect();
         prop_assert_eq!(&said, &texts);

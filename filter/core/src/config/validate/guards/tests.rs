@@ -16,6 +16,7 @@ fn read(guards: &Value, decision: &Value) -> Result<Config, Vec<String>> {
         "models": [{"name": "general", "endpoints": [{"address": "127.0.0.1:9103"}]}],
         "decisions": [decision],
         "guards": guards,
+        "id_keys": [{"env": "KEY"}],
     });
     Config::from_json(document.to_string().as_bytes())
         .map_err(|error| error.0.iter().map(ToString::to_string).collect())
@@ -50,6 +51,24 @@ fn a_decision_changes_what_it_names() {
     assert_eq!((pii.action, pii.restore, pii.threshold, pii.allow.len()), (Action::Annotate, false, 0.7, 0));
     let jailbreak = config.guards.jailbreak.as_ref().unwrap().with(changes.jailbreak.as_ref().unwrap());
     assert_eq!((jailbreak.threshold, jailbreak.scope), (0.8, GuardScope::LastUserMessage));
+}
+
+#[test]
+fn redaction_needs_a_key_where_conversations_are_stored() {
+    let document = |enabled: bool, guards: Value, changes: Value| {
+        let document = json!({
+            "default_model": "general",
+            "models": [{"name": "general", "endpoints": [{"address": "127.0.0.1:9103"}]}],
+            "decisions": [decision("stream", changes)],
+            "guards": guards,
+            "response_api": {"enabled": enabled},
+        });
+        Config::from_json(document.to_string().as_bytes()).map_err(|error| error.0[0].path.clone())
+    };
+    let redact = || json!({"pii": {"action": "redact"}});
+    assert_eq!(document(true, redact(), json!({})).unwrap_err(), "guards.pii.action");
+    assert_eq!(document(true, json!({"pii": {}}), redact()).unwrap_err(), "decisions[0].guards.pii.action");
+    document(false, redact(), redact()).unwrap();
 }
 
 #[test]
