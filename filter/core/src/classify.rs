@@ -1,6 +1,6 @@
 //! The classifier's wire: what is asked, and what its answer means.
 
-use fingerpost_proto::classifier::{AnalyzeRequest, AnalyzeResponse, Segment, Task};
+use fingerpost_proto::classifier::{AnalyzeRequest, AnalyzeResponse, CategoryVerdict, Segment, Task};
 use prost::Message as _;
 
 use crate::rules::Verdict;
@@ -67,7 +67,14 @@ pub fn request(text: String) -> Vec<u8> {
 pub fn reply(bytes: &[u8]) -> Result<Verdict, Fallback> {
     let reply = AnalyzeResponse::decode(bytes).map_err(|_| Fallback::BadReply)?;
     let [segment] = <[_; 1]>::try_from(reply.segments).map_err(|_| Fallback::BadReply)?;
-    let category = segment.category.ok_or(Fallback::BadReply)?;
+    verdict(segment.category.ok_or(Fallback::BadReply)?)
+}
+
+/// Reads one text's category.
+///
+/// # Errors
+/// [`Fallback::BadReply`] without a label, or where the confidence is no probability.
+pub(crate) fn verdict(category: CategoryVerdict) -> Result<Verdict, Fallback> {
     let scores = category.scores.into_iter().map(|s| (s.label, s.score)).collect();
     if category.label.is_empty() || !(0.0..=1.0).contains(&category.confidence) {
         return Err(Fallback::BadReply);

@@ -16,6 +16,8 @@ pub struct ApiError {
     pub param: Option<String>,
     /// For a program.
     pub code: Option<&'static str>,
+    /// More for a program, where the code alone does not say it.
+    pub details: Option<Box<serde_json::Value>>,
 }
 
 impl ApiError {
@@ -28,7 +30,7 @@ impl ApiError {
     /// Any other status.
     #[must_use]
     pub fn new(status: u16, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind, message: message.into(), param: None, code: None }
+        Self { status, kind, message: message.into(), param: None, code: None, details: None }
     }
 
     /// Names the field.
@@ -45,10 +47,23 @@ impl ApiError {
         self
     }
 
+    /// Adds what a program may want to know.
+    #[must_use]
+    pub fn details(mut self, details: serde_json::Value) -> Self {
+        self.details = Some(Box::new(details));
+        self
+    }
+
     /// The response body.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
-        let error = Inner { message: &self.message, kind: self.kind, param: self.param.as_deref(), code: self.code };
+        let error = Inner {
+            message: &self.message,
+            kind: self.kind,
+            param: self.param.as_deref(),
+            code: self.code,
+            details: self.details.as_deref(),
+        };
         serde_json::to_vec(&Body { error }).unwrap_or_default()
     }
 }
@@ -65,4 +80,6 @@ struct Inner<'a> {
     kind: &'a str,
     param: Option<&'a str>,
     code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a serde_json::Value>,
 }

@@ -24,6 +24,8 @@ pub const NOT_STORED: &str = "x-fingerpost-not-stored";
 pub const PROCESSING_TIME: &str = "x-processing-time";
 /// Milliseconds of them that the classifier took.
 pub const CLASSIFICATION_TIME: &str = "x-classification-time";
+/// What the guards said of the request.
+pub const SECURITY_CHECKS: &str = "x-security-checks";
 /// Why the default model serves a request that asked to be routed.
 pub const FALLBACK: &str = "x-routing-fallback";
 
@@ -37,7 +39,7 @@ pub fn is_internal(name: &[u8]) -> bool {
         CLASSIFICATION_TIME,
         "x-cache-status",
         "x-tools-selected",
-        "x-security-checks",
+        SECURITY_CHECKS,
     ];
     const PREFIXES: [&str; 3] = ["x-semantic-", "x-fingerpost-", "x-routing-"];
     name.starts_with(b"x-")

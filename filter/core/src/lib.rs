@@ -7,6 +7,7 @@ pub mod classify;
 pub mod config;
 pub mod error;
 pub mod exchange;
+pub mod guard;
 pub mod headers;
 pub mod ids;
 pub mod metadata;

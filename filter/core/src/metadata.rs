@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::body::Edit;
+use crate::{body::Edit, guard::checks::Checks};
 
 /// The member's value (the seeds' names, and category, decision, endpoint).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,6 +28,9 @@ pub struct RoutingMetadata<'a> {
     /// Why the default model served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<&'static str>,
+    /// What the guards found, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_checks: Option<&'a Checks>,
 }
 
 /// Adds one member to a JSON object, as its first: once the opening brace has passed, nothing more is read or held.
@@ -124,6 +127,7 @@ mod tests {
         classification_time_ms: None,
         cache_hit: false,
         fallback: None,
+        security_checks: None,
     };
 
     fn run<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {

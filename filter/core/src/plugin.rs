@@ -8,6 +8,7 @@ use crate::{
     affinity::{Candidate, Key, order},
     body::Needs,
     config::{Auth, Config, ConfigError, Decision, Model, ModelOptions, Target},
+    guard::policy::Plan,
     ids::{EndpointTag, Keys, KeysError, PoolTag},
     rules::{Environment, Rule, Signals},
 };
@@ -34,6 +35,8 @@ pub struct Plugin {
     pub(crate) keys: Keys,
     /// Bytes of the largest body that Envoy's buffers take.
     pub(crate) max_sent: usize,
+    /// The guards, where there are any.
+    pub(crate) guards: Option<Plan>,
 }
 
 /// A configuration that cannot serve.
@@ -141,6 +144,7 @@ impl Plugin {
             models: models_body(&config, now),
             keys,
             max_sent: config.max_sent().bytes(),
+            guards: Plan::new(&config),
             names,
             rules,
             config,

@@ -12,8 +12,13 @@
 //! | `tools` | int | tools offered to the model |
 //! | `stream` | bool | whether the client asked for a stream |
 //! | `headers` | map(string, string) | the request's headers, names in lower case |
+//! | `pii.detected` | bool | whether the guard `pii` found a type that it acts upon |
+//! | `pii.types` | list(string) | those types, sorted |
+//! | `jailbreak.score` | double | the highest score of the texts that the guard `jailbreak` reads, 0 to 1 |
+//! | `jailbreak.detected` | bool | whether that is at least the guard's threshold |
 //!
-//! A rule that reads one of the first three does not match where there is no verdict.
+//! A rule that reads one of the first three does not match where there is no verdict, nor one that reads a guard's where that gave
+//! none.
 
 mod check;
 
@@ -70,6 +75,9 @@ pub enum RuleError {
 /// Variables of the request, `category`, `confidence` and `scores` aside.
 pub(crate) const VARIABLES: [&str; 10] =
     ["category", "confidence", "scores", "text", "tokens", "messages", "attachments", "tools", "stream", "headers"];
+/// Variables that are there where their guard is configured, and their fields.
+pub(crate) const GUARDS: [&str; 2] = ["pii", "jailbreak"];
+const GUARD_FIELDS: [&str; 4] = ["pii.detected", "pii.types", "jailbreak.score", "jailbreak.detected"];
 const VERDICT: [&str; 3] = ["category", "confidence", "scores"];
 
 /// What the classifier says of a text.
@@ -100,6 +108,31 @@ pub struct RequestSignals {
     pub stream: bool,
 }
 
+/// What the guard `pii` found, by the configuration that stands outside of decisions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PiiSignal {
+    /// The types that it acts upon, sorted, each once.
+    pub types: Vec<String>,
+}
+
+/// What the guard `jailbreak` found.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct JailbreakSignal {
+    /// The highest score, 0 to 1.
+    pub score: f32,
+    /// Whether it is at least the threshold.
+    pub detected: bool,
+}
+
+/// What the guards found; none for one that is not configured or has no verdict.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GuardSignals {
+    /// Personal data.
+    pub pii: Option<PiiSignal>,
+    /// Jailbreaks.
+    pub jailbreak: Option<JailbreakSignal>,
+}
+
 /// Everything that a rule may read.
 #[derive(Debug, Clone, Copy)]
 pub struct Signals<'a> {
@@ -109,6 +142,17 @@ pub struct Signals<'a> {
     pub request: &'a RequestSignals,
     /// Request headers, names in lower case; values that are not UTF-8 are replaced character by character.
     pub headers: &'a Headers,
+    /// What the guards found, where there are any.
+    pub guards: Option<&'a GuardSignals>,
+}
+
+impl Signals<'_> {
+    fn has(&self, guard: &str) -> bool {
+        self.guards.is_some_and(|guards| match guard {
+            "pii" => guards.pii.is_some(),
+            _ => guards.jailbreak.is_some(),
+        })
+    }
 }
 
 /// One compiled expression.
@@ -156,6 +200,9 @@ impl Rule {
         if self.needs_verdict() && signals.verdict.is_none() {
             return Ok(false);
         }
+        if GUARDS.into_iter().any(|guard| self.reads(guard) && !signals.has(guard)) {
+            return Ok(false);
+        }
         match self.program.execute(&self.scope(&environment.0, signals)) {
             Ok(Value::Bool(matched)) => Ok(matched),
             Ok(other) => Err(format!("yields {}, not a bool", other.type_of())),
@@ -176,7 +223,8 @@ impl Rule {
     fn try_out(&self) -> Result<(), RuleError> {
         let (verdict, request) = (Verdict::default(), RequestSignals::default());
         let headers = Headers::default();
-        let signals = Signals { verdict: Some(&verdict), request: &request, headers: &headers };
+        let guards = GuardSignals { pii: Some(PiiSignal::default()), jailbreak: Some(JailbreakSignal::default()) };
+        let signals = Signals { verdict: Some(&verdict), request: &request, headers: &headers, guards: Some(&guards) };
         match self.program.execute(&self.scope(&Environment::new().0, signals)) {
             // What depends on the request's content cannot be judged here.
             Ok(Value::Bool(_)) | Err(cel::ExecutionError::NoSuchKey(_) | cel::ExecutionError::IndexOutOfBounds(_)) => {
@@ -205,6 +253,16 @@ fn value(name: &str, signals: Signals<'_>) -> Value {
         "attachments" => int(request.attachments),
         "tools" => int(request.tools),
         "stream" => Value::Bool(request.stream),
+        "pii" => {
+            let types =
+                signals.guards.and_then(|guards| guards.pii.as_ref()).map(|pii| pii.types.clone()).unwrap_or_default();
+            HashMap::from([("detected", Value::Bool(!types.is_empty())), ("types", types.into())]).into()
+        }
+        "jailbreak" => {
+            let jailbreak = signals.guards.and_then(|guards| guards.jailbreak).unwrap_or_default();
+            let score = Value::Float(f64::from(jailbreak.score));
+            HashMap::from([("score", score), ("detected", Value::Bool(jailbreak.detected))]).into()
+        }
         "headers" => {
             let headers = signals.headers.iter();
             let text = |bytes| String::from_utf8_lossy(bytes).into_owned();

@@ -60,23 +60,30 @@ pub(crate) fn grpc_reply(size: usize) -> Vec<u8> {
 /// Answers in the backend's stead.
 pub(crate) fn reply(reply: &Reply) {
     let mut headers = vec![("content-type", "application/json")];
-    headers.extend_from_slice(&reply.headers);
+    headers.extend(reply.headers.iter().map(|(name, value)| (*name, value.as_ref())));
     tell("reply", hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body)));
 }
 
 /// Starts a call.
 pub(crate) fn call(callouts: &Callouts, callout: &Callout) -> Result<u32, Status> {
     let metadata = callout.metadata.iter().map(|(name, value)| (*name, value.as_slice())).collect();
-    let (cluster, timeout) = match callout.call {
-        Call::Analyze => (&callouts.classifier.cluster, callouts.classifier.timeout),
-        Call::Load | Call::Save => (&callouts.state.cluster, callouts.state.timeout),
+    let cluster = match callout.call {
+        Call::Analyze => &callouts.classifier.cluster,
+        Call::Load | Call::Save => &callouts.state.cluster,
     };
     let (service, method) = match callout.call {
         Call::Analyze => (classifier::SERVICE, classifier::ANALYZE),
         Call::Load => (state::SERVICE, state::LOAD),
         Call::Save => (state::SERVICE, state::SAVE),
     };
-    hostcalls::dispatch_grpc_call(cluster, service, method, metadata, Some(&callout.message), timeout.duration())
+    hostcalls::dispatch_grpc_call(
+        cluster,
+        service,
+        method,
+        metadata,
+        Some(&callout.message),
+        callout.timeout.duration(),
+    )
 }
 
 /// The owner's claim, from what Envoy's jwt_authn filter noted of the token that it verified.

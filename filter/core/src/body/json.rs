@@ -28,6 +28,24 @@ impl<'a> Raw<'a> {
     }
 }
 
+/// What a walk comes by. `true`, `false` and `null` say nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Step<'a> {
+    /// An object or an array begins.
+    Open {
+        /// Whether it is an object.
+        object: bool,
+    },
+    /// The innermost of them ends.
+    Close,
+    /// The key of the value that follows.
+    Key(Raw<'a>),
+    /// A string that is no key.
+    Text(Raw<'a>),
+    /// A number.
+    Number,
+}
+
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     text: &'a str,
@@ -146,51 +164,64 @@ impl<'a> Cursor<'a> {
     }
 
     fn skip(&mut self) -> Result<()> {
+        self.walk(|_| ())
+    }
+
+    /// Walks a value of any kind, step by step, in the document's order.
+    #[inline]
+    pub(crate) fn walk(&mut self, mut visit: impl FnMut(Step<'a>)) -> Result<()> {
         loop {
             match self.peek() {
-                Some(b'"') => {
-                    self.string()?;
-                }
+                Some(b'"') => visit(Step::Text(self.string()?)),
                 Some(b'{') => {
                     self.at += 1;
+                    visit(Step::Open { object: true });
                     if self.peek() != Some(b'}') {
                         self.open.push(true);
-                        self.key()?;
+                        visit(Step::Key(self.key()?));
                         continue;
                     }
                     self.at += 1;
+                    visit(Step::Close);
                 }
                 Some(b'[') => {
                     self.at += 1;
+                    visit(Step::Open { object: false });
                     if self.peek() != Some(b']') {
                         self.open.push(false);
                         continue;
                     }
                     self.at += 1;
+                    visit(Step::Close);
                 }
-                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b'-' | b'0'..=b'9') => {
+                    self.number()?;
+                    visit(Step::Number);
+                }
                 Some(b't') => self.literal("true")?,
                 Some(b'f') => self.literal("false")?,
                 Some(b'n') => self.literal("null")?,
                 _ => return self.expected("a value"),
             }
-            if self.close()? {
+            if self.close(&mut visit)? {
                 return Ok(());
             }
         }
     }
 
     /// After a value: goes on to the next one (`false`), or out of all containers (`true`).
-    fn close(&mut self) -> Result<bool> {
+    #[inline]
+    fn close(&mut self, visit: &mut impl FnMut(Step<'a>)) -> Result<bool> {
         while let Some(object) = self.open.last().copied() {
             let more = if object { self.more(b'}', "`,` or `}`")? } else { self.more(b']', "`,` or `]`")? };
             if more {
                 if object {
-                    self.key()?;
+                    visit(Step::Key(self.key()?));
                 }
                 return Ok(false);
             }
             self.open.pop();
+            visit(Step::Close);
         }
         Ok(true)
     }

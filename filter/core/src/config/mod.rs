@@ -2,6 +2,7 @@
 //! same [`Config::validate`]; the filter gets the document as JSON, its plugin configuration. It holds no secret: credentials
 //! are named by environment variable or file.
 
+mod guards;
 mod model;
 mod response_api;
 mod units;
@@ -10,6 +11,10 @@ pub(crate) mod validate;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    guards::{
+        Action, EntityType, GuardOverrides, GuardScope, Guards, JailbreakGuard, JailbreakOverride, PiiGuard,
+        PiiOverride, ResponseAction, ResponseGuards, ResponsePiiGuard, Unscannable,
+    },
     model::{Api, Auth, Endpoint, Model, ModelOptions, Retry, RetryOn, Target, TargetError, Tls},
     response_api::{
         Instructions, JwtOwner, Owner, Redis, ResponseApi, Secret, StateCallout, StoreBackend, id_key_variable,
@@ -35,6 +40,12 @@ pub struct Config {
     /// Rules in order: the first one whose expression is true chooses the model.
     #[serde(default)]
     pub decisions: Vec<Decision>,
+    /// What is looked for in requests.
+    #[serde(default)]
+    pub guards: Guards,
+    /// What is looked for in answers.
+    #[serde(default)]
+    pub response_guards: ResponseGuards,
     /// How services beside Envoy are called.
     #[serde(default)]
     pub callouts: Callouts,
@@ -87,6 +98,9 @@ pub struct Decision {
     pub when: String,
     /// The name of the model that serves.
     pub model: String,
+    /// What it changes of `guards`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guards: Option<GuardOverrides>,
 }
 
 /// Services that the filter calls.

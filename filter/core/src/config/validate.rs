@@ -1,5 +1,6 @@
 //! What types cannot say: names that refer, things that must be unique, rules that must compile.
 
+mod guards;
 mod response_api;
 
 use std::{collections::HashSet, fmt, net::SocketAddr};
@@ -69,6 +70,7 @@ impl Config {
         report.passthrough(self);
         report.limits(self);
         report.response_api(self);
+        report.guards(self);
         if report.0.is_empty() { Ok(()) } else { Err(ConfigError(report.0)) }
     }
 

@@ -98,12 +98,12 @@ pub(super) fn body(plugin: &Plugin, answering: Answering, chunk: Chunk<'_>) -> (
             let next = member.is_open().then_some(Answering::Member(member));
             (next, Effects { body, ..Effects::default() })
         }
-        Answering::Memory(memory) => return whole(*memory, &chunk),
+        Answering::Memory(memory) => return whole(plugin, *memory, &chunk),
         Answering::MemoryStream { memory, mut translator } => {
             let frames = translator.push(chunk.bytes);
             if chunk.end {
                 let finished = translator.finish(chunk.moment.unix_seconds());
-                return finish(*memory, frames, finished);
+                return finish(plugin, *memory, frames, finished);
             }
             (Some(Answering::MemoryStream { memory, translator }), replaced(frames))
         }
@@ -130,7 +130,7 @@ fn replaced(bytes: Vec<u8>) -> Effects {
     Effects { body: Some(Edit::whole(bytes)), ..Effects::default() }
 }
 
-fn whole(memory: Memory, chunk: &Chunk<'_>) -> (State, Effects) {
+fn whole(plugin: &Plugin, memory: Memory, chunk: &Chunk<'_>) -> (State, Effects) {
     let Memory { request, turn, save, headers } = memory;
     let received = Received { body: chunk.bytes, at: chunk.moment.unix_seconds() };
     let answer = match from_chat(&request, turn, received) {
@@ -140,16 +140,16 @@ fn whole(memory: Memory, chunk: &Chunk<'_>) -> (State, Effects) {
     let mut effects = replaced(answer.response.clone());
     let Some(mut save) = save else { return (State::Done, effects) };
     save.response.clone_from(&answer.response);
-    effects.callouts.push(pipeline::callout(Call::Save, save.encode_to_vec(), &headers));
+    effects.callouts.push(pipeline::callout(plugin, Call::Save, save.encode_to_vec(), &headers));
     effects.flow = Flow::Pause;
     (State::Saving(Box::new(Saving::Whole(Box::new(answer)))), effects)
 }
 
-fn finish(memory: Memory, before: Vec<u8>, finished: Finished) -> (State, Effects) {
+fn finish(plugin: &Plugin, memory: Memory, before: Vec<u8>, finished: Finished) -> (State, Effects) {
     let mut effects = replaced([before.as_slice(), &finished.frames()].concat());
     let Some(mut save) = memory.save else { return (State::Done, effects) };
     save.response.clone_from(&finished.answer.response);
-    effects.callouts.push(pipeline::callout(Call::Save, save.encode_to_vec(), &memory.headers));
+    effects.callouts.push(pipeline::callout(plugin, Call::Save, save.encode_to_vec(), &memory.headers));
     effects.flow = Flow::Pause;
     (State::Saving(Box::new(Saving::Stream { before, finished: Box::new(finished) })), effects)
 }

@@ -1,6 +1,14 @@
 //! What an exchange is told, and what it says is to be done.
 
-use crate::{body::Edit, classify::Fallback, headers::Headers};
+use std::borrow::Cow;
+
+use crate::{
+    body::Edit,
+    classify::Fallback,
+    config::{Action, Millis},
+    guard::analyze::GuardFailure,
+    headers::Headers,
+};
 
 /// Microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -133,6 +141,8 @@ pub struct Effects {
     pub count: Vec<Counter>,
     /// The stream.
     pub flow: Flow,
+    /// What the guards said of the request: the exchange keeps it.
+    pub(super) checks: Option<String>,
 }
 
 /// The calls that there are.
@@ -155,6 +165,8 @@ pub struct Callout {
     pub message: Vec<u8>,
     /// Initial metadata: trace context and request id, since Envoy starts a null span for callouts.
     pub metadata: Vec<(&'static str, Vec<u8>)>,
+    /// Longest wait for the reply.
+    pub timeout: Millis,
 }
 
 /// An answer that the filter gives itself.
@@ -163,7 +175,7 @@ pub struct Reply {
     /// HTTP status.
     pub status: u16,
     /// Headers beside the content type, which is JSON.
-    pub headers: Vec<(&'static str, &'static str)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -179,12 +191,24 @@ pub enum Counter {
     LoadFailure,
     /// A response could not be stored.
     SaveFailure,
+    /// Personal data was found in a request, and this was done.
+    PiiDetected(Action),
+    /// A jailbreak was found in a request, and this was done.
+    JailbreakDetected(Action),
+    /// A guard had no verdict.
+    GuardError(GuardFailure),
 }
 
 impl Counter {
     /// All of them, for statistics defined at start.
     pub fn all() -> impl Iterator<Item = Self> {
-        Fallback::ALL.into_iter().map(Self::Fallback).chain([Self::RuleError, Self::LoadFailure, Self::SaveFailure])
+        let fallbacks = Fallback::ALL.into_iter().map(Self::Fallback);
+        let jailbreak = Action::ALL.into_iter().filter(|action| *action != Action::Redact);
+        fallbacks
+            .chain([Self::RuleError, Self::LoadFailure, Self::SaveFailure])
+            .chain(Action::ALL.into_iter().map(Self::PiiDetected))
+            .chain(jailbreak.map(Self::JailbreakDetected))
+            .chain(GuardFailure::all().map(Self::GuardError))
     }
 
     /// The statistic's name; Envoy puts `wasmcustom.` in front.
@@ -195,6 +219,9 @@ impl Counter {
             Self::RuleError => "semantic_router_rule_errors_total".to_owned(),
             Self::LoadFailure => "semantic_router_load_failures_total".to_owned(),
             Self::SaveFailure => "semantic_router_save_failures_total".to_owned(),
+            Self::PiiDetected(action) => format!("semantic_router_pii_detections_total.{}", action.name()),
+            Self::JailbreakDetected(action) => format!("semantic_router_jailbreak_attempts_total.{}", action.name()),
+            Self::GuardError(reason) => format!("semantic_router_guard_errors_total.{}", reason.name()),
         }
     }
 }

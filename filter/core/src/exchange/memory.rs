@@ -1,6 +1,8 @@
 //! Router Memory: a turn is translated for a backend that speaks Chat Completions, with the stored conversation in front.
 
-use fingerpost_proto::state::{Failure, LoadConversationResponse, SaveResponseRequest, SaveResponseResponse, failure};
+use fingerpost_proto::state::{
+    Failure, LoadConversationResponse, Redaction, SaveResponseRequest, SaveResponseResponse, failure,
+};
 use prost::Message as _;
 
 use super::{
@@ -15,6 +17,7 @@ use crate::{
     body::Edit,
     config::Instructions,
     error::ApiError,
+    guard::placeholders::Known,
     headers::Headers,
     ids::MemoryId,
     plugin::{Backend, Plugin},
@@ -37,6 +40,20 @@ pub(super) struct History {
     items: Vec<Vec<u8>>,
     /// The items that the turn refers to, by id.
     references: Vec<(String, Vec<u8>)>,
+    /// What stands for values that earlier turns redacted.
+    pub redactions: Vec<Known>,
+}
+
+impl History {
+    /// Everything in it that a guard reads: items, then references.
+    pub(super) fn documents(&self) -> impl Iterator<Item = &[u8]> {
+        self.items.iter().chain(self.references.iter().map(|(_, item)| item)).map(Vec::as_slice)
+    }
+
+    /// As [`History::documents`], to be changed.
+    pub(super) fn documents_mut(&mut self) -> impl Iterator<Item = &mut Vec<u8>> {
+        self.items.iter_mut().chain(self.references.iter_mut().map(|(_, item)| item))
+    }
 }
 
 /// A turn that a chat backend answers.
@@ -65,9 +82,16 @@ pub(super) fn loaded(outcome: Result<&[u8], CalloutError>, turn: Option<&Turn>) 
     if (expects_turns && reply.turns.is_empty()) || reply.items.len() != references {
         return Err(unavailable());
     }
-    let items = reply.turns.into_iter().flat_map(|turn| turn.input_items.into_iter().chain(turn.output_items));
+    let (mut items, mut redactions) = (Vec::new(), Vec::new());
+    for turn in reply.turns {
+        items.extend(turn.input_items.into_iter().chain(turn.output_items));
+        for Redaction { placeholder, digest } in turn.redactions {
+            let digest = digest.try_into().map_err(|_| unavailable())?;
+            redactions.push(Known { placeholder, digest });
+        }
+    }
     let ids = turn.map(|turn| turn.references.clone()).unwrap_or_default();
-    Ok(History { items: items.collect(), references: ids.into_iter().zip(reply.items).collect() })
+    Ok(History { items, references: ids.into_iter().zip(reply.items).collect(), redactions })
 }
 
 /// Whether a response was stored.
@@ -105,7 +129,7 @@ pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, turn: Turn, routed: R
 fn prepare(plugin: &Plugin, awaiting: Awaiting, turn: &Turn, routed: Routed) -> Result<(State, Effects), ApiError> {
     let Awaiting { head, body, parsed, history, .. } = awaiting;
     let backend = plugin.backend(routed.backend).ok_or_else(request::unconfigured)?;
-    let History { items, references } = Slot::take(history).unwrap_or_default();
+    let History { items, references, .. } = Slot::take(history).unwrap_or_default();
     let mut request = CreateRequest::parse(&body)?;
     request.resolve(&references)?;
     let chat = chat_request::translate(&request, &items, options(backend))?;
@@ -136,11 +160,19 @@ fn prepare(plugin: &Plugin, awaiting: Awaiting, turn: &Turn, routed: Routed) -> 
             conversation_id: turn.conversation.map(|id| id.to_string()).unwrap_or_default(),
             response: Vec::new(),
             input_items: input::input_items(&request, &minted, keep(plugin)),
+            redactions: redactions(&routed),
         });
         let turn = responses::Turn { minted, model: backend.name.clone(), created_at: turn.created_at };
         Return::Memory(Box::new(Memory { request, turn, save, headers: head.headers }))
     };
     Ok(request::sent(effects, routed, Sent { back, endpoint: placement.endpoint }))
+}
+
+/// What stands for values that this turn redacted.
+fn redactions(routed: &Routed) -> Vec<Redaction> {
+    let minted = routed.guarded.as_ref().map(|guarded| guarded.placeholders.minted()).unwrap_or_default();
+    let redaction = |known: Known| Redaction { placeholder: known.placeholder, digest: known.digest.to_vec() };
+    minted.into_iter().map(redaction).collect()
 }
 
 fn options(backend: &Backend) -> Options<'_> {

@@ -11,6 +11,7 @@
 
 mod answer;
 mod event;
+mod guarded;
 mod limit;
 mod memory;
 mod native;
@@ -28,12 +29,20 @@ use self::{
     pipeline::Awaiting,
     response::Forwarded,
 };
-use crate::{error::ApiError, headers::Headers, ids::Owner, plugin::Plugin, route::Create};
+use crate::{
+    error::ApiError,
+    headers::{self as names, Headers},
+    ids::Owner,
+    plugin::Plugin,
+    route::Create,
+};
 
 /// One exchange. See the module.
 #[derive(Debug, Default)]
 pub struct Exchange {
     state: State,
+    /// What the guards said of the request, for the header of every answer.
+    checks: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -69,12 +78,23 @@ impl Exchange {
     /// Takes an event. An event that cannot be in this state changes nothing and lets the stream go on.
     pub fn on(&mut self, plugin: &Plugin, event: Event<'_>) -> Effects {
         let side = limit::Side::of(&self.state);
-        let effects = self.step(plugin, event);
-        if limit::fits(plugin, &effects) {
-            return effects;
+        let heads = matches!((&self.state, &event), (State::Forwarded(_), Event::ResponseHeaders { .. }));
+        let mut effects = self.step(plugin, event);
+        if effects.checks.is_some() {
+            self.checks = effects.checks.take();
         }
-        let (state, effects) = limit::exceeded(plugin, side, effects);
-        self.state = state;
+        if !limit::fits(plugin, &effects) {
+            let (state, exceeded) = limit::exceeded(plugin, side, effects);
+            self.state = state;
+            effects = exceeded;
+        }
+        if let Some(checks) = &self.checks {
+            if let Some(reply) = &mut effects.reply {
+                reply.headers.push((names::SECURITY_CHECKS, checks.clone().into()));
+            } else if heads {
+                effects.headers.push((names::SECURITY_CHECKS, Some(checks.clone().into_bytes())));
+            }
+        }
         effects
     }
 
@@ -154,5 +174,7 @@ fn trailers() -> ApiError {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_guards;
 #[cfg(test)]
 mod tests_responses;

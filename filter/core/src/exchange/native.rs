@@ -53,7 +53,7 @@ impl Native {
 
 /// Writes the request that the backend gets.
 pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, turn: Turn, routed: Routed) -> (State, Effects) {
-    let Awaiting { head, body, parsed, .. } = awaiting;
+    let Awaiting { head, body, parsed, rewritten, .. } = awaiting;
     let Some(backend) = plugin.backend(routed.backend) else { return refuse(&request::unconfigured()) };
     let mut effects = Effects::default();
     let mut edits = vec![Edit::string(parsed.model_span, &backend.upstream_name)];
@@ -69,8 +69,9 @@ pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, turn: Turn, routed: R
         endpoint = endpoint.or(placement.endpoint);
     }
     edits.sort_by_key(|edit| edit.span.start);
-    let Some(edit) = edited(&body, &edits) else { return refuse(&request::unconfigured()) };
-    request::set_length(&mut effects, &head.headers, edit.length(body.len()));
+    let Some(edit) = edited(&body, &edits, rewritten) else { return refuse(&request::unconfigured()) };
+    let length = if rewritten { edit.bytes.len() } else { edit.length(body.len()) };
+    request::set_length(&mut effects, &head.headers, length);
     effects.body = Some(edit);
     effects.headers.push(("accept-encoding", Some(b"identity".to_vec())));
     request::address(&mut effects, backend, &head.headers);
@@ -84,8 +85,12 @@ pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, turn: Turn, routed: R
     request::sent(effects, routed, Sent { back, endpoint })
 }
 
-/// The edits as one change at the body's start: what stands behind the last of them is not written back.
-fn edited(body: &[u8], edits: &[Edit]) -> Option<body::Edit> {
+/// The edits as one change at the body's start: what stands behind the last of them is not written back, unless the body is not
+/// the one that came.
+fn edited(body: &[u8], edits: &[Edit], rewritten: bool) -> Option<body::Edit> {
+    if rewritten {
+        return splice_all(body, edits).ok().map(body::Edit::whole);
+    }
     let replaced = edits.last().map_or(0, |edit| edit.span.end);
     let bytes = splice_all(body.get(..replaced)?, edits).ok()?;
     Some(body::Edit { replaced, bytes })

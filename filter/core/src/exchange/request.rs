@@ -2,7 +2,7 @@
 
 use super::{
     Buffering, Counter, Effects, Flow, Moment, Reply, State, answer,
-    pipeline::{self, Awaiting, Parsed, Routed, Slot},
+    pipeline::{self, Awaiting, Parsed, Routed},
     refuse,
     response::{Forwarded, Return},
     stored, turn,
@@ -13,7 +13,7 @@ use crate::{
     error::ApiError,
     headers::{self as names, Headers},
     ids::Owner,
-    plugin::{Backend, Placement, Plugin, Scope},
+    plugin::{Backend, Placement, Plugin},
     route::{self, Create, Doors, Route},
     rules::RequestSignals,
 };
@@ -61,7 +61,7 @@ pub(super) fn headers(plugin: &Plugin, head: Head) -> (State, Effects) {
         Route::WrongMethod(allow) => {
             let message = format!("This path takes {allow} requests.");
             let error = ApiError::new(405, "invalid_request_error", message).code("method_not_allowed");
-            answer(Reply { status: 405, headers: vec![("allow", allow)], body: error.body() })
+            answer(Reply { status: 405, headers: vec![("allow", allow.into())], body: error.body() })
         }
         Route::Unknown => refuse(
             &ApiError::new(404, "invalid_request_error", "Unknown request URL: no such path is served here.")
@@ -158,7 +158,13 @@ fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> Result<(State, Effec
         // One endpoint leaves nothing to choose.
         let has_choice = plugin.backend(index).is_some_and(Backend::has_choice);
         let key = if has_choice { key(plugin, &head, &request) } else { Key(0) };
-        let outgoing = Outgoing { key, model_span: request.model_span, stream, head, body };
+        let model_span = request.model_span;
+        if plugin.guards.is_some() {
+            let signals = RequestSignals { stream, ..RequestSignals::default() };
+            let awaiting = Awaiting::new(head, body, Parsed { key, model_span, signals });
+            return Ok(pipeline::start(plugin, Box::new(Awaiting { named: Some(index), ..awaiting })));
+        }
+        let outgoing = Outgoing { key, model_span, stream, head, body, rewritten: false };
         return Ok(forward(plugin, outgoing, Routed { backend: index, ..Routed::default() }));
     }
     if head.create != Create::ChatCompletion {
@@ -174,19 +180,7 @@ fn read(plugin: &Plugin, head: Buffering, body: Vec<u8>) -> Result<(State, Effec
         stream,
     };
     let parsed = Parsed { key: key(plugin, &head, &request), model_span: request.model_span, signals };
-    let awaiting = Awaiting {
-        head,
-        body,
-        parsed,
-        named: None,
-        scope: Scope::Any,
-        turn: None,
-        verdict: Slot::NotAsked,
-        history: Slot::NotAsked,
-        waited: None,
-        classified: None,
-    };
-    Ok(pipeline::start(plugin, Box::new(awaiting)))
+    Ok(pipeline::start(plugin, Box::new(Awaiting::new(head, body, parsed))))
 }
 
 /// The model that a client names; none for the name that asks to be routed.
@@ -235,6 +229,8 @@ pub(super) fn named_key(plugin: &Plugin, headers: &Headers, prompt_cache_key: Op
 pub(super) struct Outgoing {
     pub head: Buffering,
     pub body: Vec<u8>,
+    /// Whether the body is not the one that came any more.
+    pub rewritten: bool,
     pub key: Key,
     pub model_span: std::ops::Range<usize>,
     pub stream: bool,
@@ -242,13 +238,20 @@ pub(super) struct Outgoing {
 
 /// Writes the chat, completion or embedding request that the backend gets.
 pub(super) fn forward(plugin: &Plugin, outgoing: Outgoing, routed: Routed) -> (State, Effects) {
-    let Outgoing { head, body, key, model_span: span, stream } = outgoing;
+    let Outgoing { head, body, rewritten, key, model_span: span, stream } = outgoing;
     let mut effects = Effects::default();
     let Some(backend) = plugin.backend(routed.backend) else { return refuse(&unconfigured()) };
-    if body.get(span.clone()).is_none_or(|json| !is_string(json, &backend.upstream_name)) {
+    let renamed = body.get(span.clone()).is_none_or(|json| !is_string(json, &backend.upstream_name));
+    if renamed || rewritten {
         let before = body.len();
-        let edit = body::splice(body, span, &backend.upstream_name);
+        // Only what came can be left in place.
+        let tail = if rewritten { body.get(span.end..).unwrap_or_default().to_vec() } else { Vec::new() };
+        let mut edit = body::splice(body, span, &backend.upstream_name);
         set_length(&mut effects, &head.headers, edit.length(before));
+        if rewritten {
+            edit.bytes.extend_from_slice(&tail);
+            edit.replaced = body::Edit::ALL;
+        }
         effects.body = Some(edit);
     }
     let placement = backend.place(key);
@@ -286,6 +289,8 @@ pub(super) fn sent(mut effects: Effects, routed: Routed, sent: Sent) -> (State, 
     }
     effects.count.extend(routed.fallback.map(Counter::Fallback));
     effects.count.extend((0..routed.failed_rules).map(|_| Counter::RuleError));
+    effects.count.extend(routed.guard_count.iter().copied());
+    effects.checks = routed.guarded.as_ref().map(|guarded| guarded.checks.header());
     let Sent { back, endpoint } = sent;
     (State::Forwarded(Box::new(Forwarded { routed, endpoint, back })), effects)
 }

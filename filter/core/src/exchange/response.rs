@@ -140,6 +140,7 @@ fn metadata<'a>(routed: &'a Routed, backend: &'a Backend, endpoint: Option<&'a s
         classification_time_ms: routed.classification_ms,
         cache_hit: false,
         fallback: routed.fallback.map(|reason| reason.name()),
+        security_checks: routed.guarded.as_ref().map(|guarded| &guarded.checks),
     }
 }
 

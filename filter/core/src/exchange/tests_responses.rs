@@ -135,6 +135,7 @@ fn a_later_turn_loads_what_came_before() {
             output_items: vec![item(
                 json!({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": "four", "annotations": []}]}),
             )],
+            ..Turn::default()
         }],
         ..LoadConversationResponse::default()
     };

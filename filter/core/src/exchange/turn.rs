@@ -7,7 +7,7 @@ use prost::Message as _;
 
 use super::{
     Buffering, Moment,
-    pipeline::{Awaiting, Parsed, Slot},
+    pipeline::{Awaiting, Parsed},
     request,
 };
 use crate::{
@@ -30,6 +30,8 @@ pub(super) struct Turn {
     pub conversation: Option<ConversationId>,
     /// Items that are referred to and lie in the state service.
     pub references: Vec<String>,
+    /// How much of the conversation a backend keeps, where nobody else can read it: what it continues, and items.
+    pub held: usize,
     /// Random, for a conversation that begins here, and for the turn.
     pub minted: (u64, u64),
     /// Unix seconds.
@@ -58,7 +60,10 @@ impl Turn {
             return None;
         }
         let owner = owner.map(ToString::to_string).unwrap_or_default();
-        Some(LoadConversationRequest { owner, item_ids: self.references.clone(), from }.encode_to_vec())
+        Some(
+            LoadConversationRequest { owner, item_ids: self.references.clone(), from, older_owners: Vec::new() }
+                .encode_to_vec(),
+        )
     }
 
     /// Which conversation of the state service the turn belongs to.
@@ -98,6 +103,8 @@ pub(super) fn read(
         None => Scope::Any,
     };
     check_scope(plugin, named, scope)?;
+    let native = matches!(previous, Some(Previous { id: ResponseId::Native(_), .. }));
+    let held = if scope == Scope::Memory { 0 } else { request.references.len() + usize::from(native) };
     let references = match scope {
         Scope::Memory => request.references.iter().map(|id| id.clone().into_owned()).collect(),
         _ => Vec::new(),
@@ -106,6 +113,7 @@ pub(super) fn read(
     let turn = Turn {
         create: head.create,
         references,
+        held,
         minted: moment.random().zip(moment.random()).ok_or_else(without)?,
         created_at: moment.unix_seconds(),
         previous,
@@ -116,18 +124,8 @@ pub(super) fn read(
         model_span: request.model_span.clone(),
         signals: signals(plugin, named, &request)?,
     };
-    Ok(Box::new(Awaiting {
-        head,
-        parsed,
-        named,
-        scope,
-        turn: Some(Box::new(turn)),
-        verdict: Slot::NotAsked,
-        history: Slot::NotAsked,
-        waited: None,
-        classified: None,
-        body,
-    }))
+    let awaiting = Awaiting::new(head, body, parsed);
+    Ok(Box::new(Awaiting { named, scope, turn: Some(Box::new(turn)), ..awaiting }))
 }
 
 /// The id of a response, as one of the owners got it.

@@ -4,12 +4,14 @@
 //! Two kinds of response id, which cannot be confused: `resp_` and 48 hexadecimal digits is Router Memory's; `resp_n` (no
 //! hexadecimal digit) and base64 is a native backend's id, wrapped.
 
+mod digest;
 mod keys;
 mod memory;
 mod native;
 mod owner;
 
 pub use self::{
+    digest::Redacting,
     keys::{Keys, KeysError, MIN_SECRET},
     memory::{ConversationId, MemoryId},
     native::{EndpointTag, MAX_UPSTREAM_ID, Native, PoolTag, Wrapping, is_native, unwrap, wrap},

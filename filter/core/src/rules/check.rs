@@ -7,7 +7,7 @@ use cel::{
     common::ast::{EntryExpr, Expr},
 };
 
-use super::{RuleError, VARIABLES};
+use super::{GUARD_FIELDS, GUARDS, RuleError, VARIABLES};
 use crate::config::validate::distance;
 
 const FUNCTIONS: [&str; 24] = [
@@ -105,12 +105,22 @@ impl<'a> Walk<'a> {
     fn visit(&mut self, expr: &'a IdedExpr, depth: usize) -> Result<(), RuleError> {
         self.deepest = self.deepest.max(depth);
         match &expr.expr {
+            // A guard's variable is read by its fields only: a misspelt one would never match, and nobody would know.
+            Expr::Select(select) if let Some(guard) = self.guard(&select.operand) => {
+                let field = format!("{guard}.{}", select.field);
+                if !GUARD_FIELDS.contains(&field.as_str()) {
+                    return Err(self.unknown("variable", &field, select.operand.id, &GUARD_FIELDS));
+                }
+                self.read(guard);
+                return Ok(());
+            }
+            Expr::Ident(name) if self.guard(expr).is_some() => {
+                return Err(self.unknown("variable", name, expr.id, &GUARD_FIELDS));
+            }
             Expr::Ident(name) if !self.bound.contains(name.as_str()) => {
                 let known = VARIABLES.into_iter().find(|known| known == name);
                 let known = known.ok_or_else(|| self.unknown("variable", name, expr.id, &VARIABLES))?;
-                if !self.reads.contains(&known) {
-                    self.reads.push(known);
-                }
+                self.read(known);
             }
             Expr::Call(call) => {
                 let operator = !call.func_name.starts_with(|c: char| c.is_ascii_alphabetic());
@@ -121,6 +131,18 @@ impl<'a> Walk<'a> {
             _ => {}
         }
         children(expr).into_iter().try_for_each(|child| self.visit(child, depth + 1))
+    }
+
+    fn read(&mut self, name: &'static str) {
+        if !self.reads.contains(&name) {
+            self.reads.push(name);
+        }
+    }
+
+    /// The guard whose variable it is, if it is one.
+    fn guard(&self, expr: &IdedExpr) -> Option<&'static str> {
+        let Expr::Ident(name) = &expr.expr else { return None };
+        GUARDS.into_iter().find(|guard| guard == name && !self.bound.contains(guard))
     }
 
     fn unknown(&self, kind: &'static str, name: &str, id: u64, known: &[&'static str]) -> RuleError {

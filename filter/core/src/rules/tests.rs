@@ -27,7 +27,11 @@ fn matches(source: &str) -> Result<bool, String> {
         stream: true,
     };
     let headers = Headers::from_iter([("x-team", "red")]);
-    let signals = Signals { verdict: Some(&verdict), request: &request, headers: &headers };
+    let guards = GuardSignals {
+        pii: Some(PiiSignal { types: vec!["EMAIL_ADDRESS".to_owned(), "PERSON".to_owned()] }),
+        jailbreak: Some(JailbreakSignal { score: 0.25, detected: false }),
+    };
+    let signals = Signals { verdict: Some(&verdict), request: &request, headers: &headers, guards: Some(&guards) };
     compile(source).unwrap().matches(&Environment::new(), signals)
 }
 
@@ -41,6 +45,8 @@ fn every_variable_can_be_read() {
         r#"headers["x-team"] == "red" && !("x-other" in headers)"#,
         r#"["red", "blue"].exists(team, team == headers["x-team"])"#,
         r#"category in ["math", "physics"] ? true : false"#,
+        r#"pii.detected && "PERSON" in pii.types && pii.types.size() == 2"#,
+        "pii.types.exists(kind, kind == 'PERSON') && jailbreak.score >= 0.25 && !jailbreak.detected",
     ] {
         assert_eq!(matches(source), Ok(true), "{source}");
     }
@@ -54,9 +60,15 @@ fn a_rule_that_fails_does_not_match() {
 #[test]
 fn without_a_verdict_rules_that_need_one_do_not_match() {
     let request = RequestSignals { messages: 1, ..RequestSignals::default() };
-    let signals = Signals { verdict: None, request: &request, headers: &Headers::default() };
+    let signals = Signals { verdict: None, request: &request, headers: &Headers::default(), guards: None };
     let environment = Environment::new();
-    for (source, expected) in [("confidence < 0.5", false), ("messages == 1", true), (r#"category != "law""#, false)] {
+    for (source, expected) in [
+        ("confidence < 0.5", false),
+        ("messages == 1", true),
+        (r#"category != "law""#, false),
+        ("!pii.detected", false),
+        ("jailbreak.score < 1.0", false),
+    ] {
         assert_eq!(compile(source).unwrap().matches(&environment, signals), Ok(expected), "{source}");
     }
 }
@@ -75,6 +87,8 @@ fn says_what_is_wrong_and_where() {
             "unknown variable `categry` at column 30; did you mean `category`?",
         ),
         ("text.startWith('x')", "unknown function `startWith`"),
+        ("stream || pii.type", "unknown variable `pii.type` at column 11; did you mean `pii.types`?"),
+        ("pii['detected']", "unknown variable `pii` at column 1; did you mean"),
         ("category > 0.5", "does not yield true or false"),
         ("confidence", "it yields float"),
         ("category", "it yields string"),

@@ -1,0 +1,13 @@
+//! Guards: what a request says is found ([`segments`]), asked about ([`analyze`]), judged ([`judge`]) and, where the configuration
+//! says so, replaced ([`redact`]). Nothing here is on the way of a request where no guard is configured.
+
+pub mod analyze;
+pub mod checks;
+pub(crate) mod judge;
+mod keys;
+pub mod placeholders;
+pub(crate) mod policy;
+pub(crate) mod redact;
+pub(crate) mod segments;
+mod strings;
+pub(crate) mod unread;
