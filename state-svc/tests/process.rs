@@ -108,7 +108,7 @@ async fn a_kill_loses_nothing_that_was_acknowledged() {
     for (worker, last) in (0..).zip(acknowledged) {
         let Some(last) = last else { continue };
         let from = Some(From::PreviousResponseId(response_id(worker, last)));
-        let request = wire::LoadConversationRequest { owner: OWNER.to_owned(), from, item_ids: Vec::new() };
+        let request = wire::LoadConversationRequest { owner: OWNER.to_owned(), from, ..Default::default() };
         let loaded = client.load_conversation(request).await.unwrap().into_inner();
         assert_eq!(loaded.failure, None);
         let ids: Vec<String> = loaded.turns.into_iter().map(|turn| turn.response_id).collect();
