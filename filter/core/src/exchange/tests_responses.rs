@@ -374,7 +374,7 @@ fn what_an_older_key_made_is_asked_for_too() {
     let mut run = run(|config| config["id_keys"] = json!([{"env": "NEW"}, {"env": "OLD"}]));
     let mut old = Run::new(|_| {});
     let keys: [&str; 2] = ["fedcba9876543210", "0123456789abcdef"];
-    run.plugin = crate::plugin::Plugin::new(run.plugin.config.clone(), &keys, 7).unwrap();
+    run.plugin = Plugin::new(run.plugin.config.clone(), &keys, 7).unwrap();
     let stored = |run: &mut Run| {
         run.exchange = Exchange::default();
         let path = format!("/v1/conversations/conv_{}", "0".repeat(32));
