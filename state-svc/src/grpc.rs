@@ -105,7 +105,8 @@ fn given(text: &str) -> Option<&str> {
 
 fn turn(turn: Turn) -> wire::Turn {
     let redactions = turn.redactions.into_iter();
-    let redactions = redactions.map(|Redaction { placeholder, digest }| wire::Redaction { placeholder, digest }).collect();
+    let redactions =
+        redactions.map(|Redaction { placeholder, digest }| wire::Redaction { placeholder, digest }).collect();
     wire::Turn { response_id: turn.response_id, input_items: turn.input, output_items: turn.output, redactions }
 }
 

@@ -308,7 +308,10 @@ async fn what_an_older_key_made_is_found_changed_and_deleted() {
         let request = request.header("x-fingerpost-owner", "rotated").header("x-fingerpost-older-owners", older);
         request.send().await.unwrap().status().as_u16()
     };
-    for path in [format!("/v1/responses/{}", response_id(1, 1)), format!("/v1/conversations/{}", object["id"].as_str().unwrap())] {
+    for path in [
+        format!("/v1/responses/{}", response_id(1, 1)),
+        format!("/v1/conversations/{}", object["id"].as_str().unwrap()),
+    ] {
         assert_eq!(call(Method::GET, &path, "a,b").await, 404, "{path}");
         assert_eq!(call(Method::GET, &path, &format!("a,{OWNER}")).await, 200, "{path}");
         assert_eq!(call(Method::DELETE, &path, OWNER).await, 200, "{path}");

@@ -335,7 +335,9 @@ fn digest(save: &Save<'_>) -> String {
     if !save.redactions.is_empty() {
         // No item is this word: what follows is told from items.
         part(b"redactions");
-        save.redactions.iter().for_each(|one| [one.placeholder.as_bytes(), &one.digest].into_iter().for_each(&mut part));
+        save.redactions
+            .iter()
+            .for_each(|one| [one.placeholder.as_bytes(), &one.digest].into_iter().for_each(&mut part));
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -369,7 +371,9 @@ fn plan_delete(document: &Document, node: u64) -> Result<Plan, Error> {
         change.remove.extend([meta_field(node), response_field(node), input_field(node)]);
         // Where the turn's items are in the conversation object too, its placeholders still stand in them.
         let redactions = redactions_field(node);
-        if let Some(value) = document.field(&redactions).filter(|_| meta.after.is_none() || change.header.object.is_none()) {
+        if let Some(value) =
+            document.field(&redactions).filter(|_| meta.after.is_none() || change.header.object.is_none())
+        {
             change.header.bytes = change.header.bytes.saturating_sub(value.len() as u64);
             change.remove.push(redactions);
         }

@@ -103,11 +103,7 @@ pub(super) async fn create(State(app): State<App>, owner: Owner, body: Body) -> 
     Ok(object(&app.metrics.observe("create_conversation", work).await?))
 }
 
-pub(super) async fn get(
-    State(app): State<App>,
-    owner: Owner,
-    Path(id): Path<String>,
-) -> Result<Response, Refusal> {
+pub(super) async fn get(State(app): State<App>, owner: Owner, Path(id): Path<String>) -> Result<Response, Refusal> {
     let id = parse(&id)?;
     let owner = owner.of(&app, id.conversation).await?;
     Ok(object(&app.metrics.observe("get_conversation", app.conversations.object(owner, &id)).await?))
@@ -126,11 +122,7 @@ pub(super) async fn update(
     Ok(object(&app.metrics.observe("update_conversation", work).await?))
 }
 
-pub(super) async fn delete(
-    State(app): State<App>,
-    owner: Owner,
-    Path(id): Path<String>,
-) -> Result<Response, Refusal> {
+pub(super) async fn delete(State(app): State<App>, owner: Owner, Path(id): Path<String>) -> Result<Response, Refusal> {
     let id = parse(&id)?;
     let owner = owner.of(&app, id.conversation).await?;
     app.metrics.observe("delete_conversation", app.conversations.delete_object(owner, &id)).await?;

@@ -69,14 +69,14 @@ pub fn router(app: App, grpc: Router) -> Router {
     grpc.merge(ours).fallback(unknown)
 }
 
-async fn unknown(headers: HeaderMap, uri: axum::http::Uri) -> Response {
+pub(crate) async fn unknown(headers: HeaderMap, uri: axum::http::Uri) -> Response {
     if crate::auth::is_grpc(&headers) {
         return tonic::Status::unimplemented("no such method").into_http::<axum::body::Body>().into_response();
     }
     answer(&ApiError::new(404, "invalid_request_error", format!("Invalid URL ({})", uri.path())))
 }
 
-async fn method_not_allowed() -> Response {
+pub(crate) async fn method_not_allowed() -> Response {
     answer(&ApiError::new(405, "invalid_request_error", "Not allowed on this URL.").code("method_not_supported"))
 }
 
@@ -115,7 +115,7 @@ fn json(body: Vec<u8>) -> Response {
 }
 
 /// What a handler refuses with.
-struct Refusal(ApiError);
+pub(crate) struct Refusal(ApiError);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {

@@ -70,11 +70,7 @@ pub(super) async fn get(
     Ok((headers, events).into_response())
 }
 
-pub(super) async fn delete(
-    State(app): State<App>,
-    owner: Owner,
-    Path(id): Path<String>,
-) -> Result<Response, Refusal> {
+pub(super) async fn delete(State(app): State<App>, owner: Owner, Path(id): Path<String>) -> Result<Response, Refusal> {
     let id = parse(&id)?;
     let owner = owner.of(&app, id.conversation).await?;
     app.metrics.observe("delete_response", app.conversations.delete_response(owner, &id)).await?;
@@ -83,11 +79,7 @@ pub(super) async fn delete(
 }
 
 /// What is stored here was finished before it was stored.
-pub(super) async fn cancel(
-    State(app): State<App>,
-    owner: Owner,
-    Path(id): Path<String>,
-) -> Result<Response, Refusal> {
+pub(super) async fn cancel(State(app): State<App>, owner: Owner, Path(id): Path<String>) -> Result<Response, Refusal> {
     let id = parse(&id)?;
     let owner = owner.of(&app, id.conversation).await?;
     app.metrics.observe("cancel_response", app.conversations.response(owner, &id)).await?;

@@ -172,7 +172,9 @@ pub async fn save_redacted(
     redactions: &[Redaction],
 ) -> Result<(), Error> {
     let (response, input) = (response(id), input(id));
-    bed.conversations.save(OWNER, Save { id, parent, conversation, response: &response, input: &input, redactions }).await
+    bed.conversations
+        .save(OWNER, Save { id, parent, conversation, response: &response, input: &input, redactions })
+        .await
 }
 
 pub fn not_found<T: std::fmt::Debug>(result: &Result<T, Error>) -> bool {

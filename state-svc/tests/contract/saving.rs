@@ -51,7 +51,8 @@ pub async fn another_owner_finds_nothing(engine: Engine) {
     assert!(not_found(&all.delete_item(other, &object, &item_id(1, 9, 0)).await));
     assert!(not_found(&all.delete_object(other, &object).await));
     let (body, follow) = (response(&id(1, 2)), id(1, 2));
-    let save = Save { id: &follow, parent: Some(&first), conversation: None, response: &body, input: &[], redactions: &[] };
+    let save =
+        Save { id: &follow, parent: Some(&first), conversation: None, response: &body, input: &[], redactions: &[] };
     assert!(not_found(&all.save(other, save).await));
     // Nothing of it did anything.
     assert_eq!(bed.get(&first).await.unwrap(), response(&first));
@@ -182,17 +183,10 @@ pub async fn what_an_older_key_made_goes_on(engine: Engine) {
     let (first, second, third) = (id(1, 1), id(1, 2), id(1, 3));
     bed.save(&first, None).await.unwrap();
     let (body, items) = (response(&second), input(&second));
-    let save = Save {
-        id: &second,
-        parent: Some(&first),
-        conversation: None,
-        response: &body,
-        input: &items,
-        redactions: &[],
-    };
+    let save =
+        Save { id: &second, parent: Some(&first), conversation: None, response: &body, input: &items, redactions: &[] };
     all.save(now, save).await.unwrap();
-    let (turns, found) =
-        all.continued(now, Some(Continued::Response(&second)), &[item_id(1, 1, 0)]).await.unwrap();
+    let (turns, found) = all.continued(now, Some(Continued::Response(&second)), &[item_id(1, 1, 0)]).await.unwrap();
     assert_eq!((turns, found), (vec![turn(&first), turn(&second)], input(&first)));
     // It is still the older owner's, and stays whole: without that key, nothing of it is found.
     assert_eq!(bed.ids(&second).await.len(), 2);
@@ -202,8 +196,7 @@ pub async fn what_an_older_key_made_goes_on(engine: Engine) {
     // What begins now is the new owner's.
     let fresh = id(2, 3);
     let (body, items) = (response(&fresh), input(&fresh));
-    let save =
-        Save { id: &fresh, parent: None, conversation: None, response: &body, input: &items, redactions: &[] };
+    let save = Save { id: &fresh, parent: None, conversation: None, response: &body, input: &items, redactions: &[] };
     all.save(now, save).await.unwrap();
     assert_eq!(all.response("new", &fresh).await.unwrap(), body);
     assert!(not_found(&all.continued(now, Some(Continued::Response(&third)), &[]).await));
