@@ -135,7 +135,7 @@ pub async fn serve(
         Some(settings) => {
             let (address, token) = (settings.listen, settings.token.is_some());
             let door = door(address, None, management::router(settings, Arc::clone(&draining))?).await?;
-            tracing::info!(address = %bound_to(&door)?, token, "the management API is ready");
+            tracing::info!(address = %bound_to(&door)?, token, "the management API listens");
             Some(door)
         }
         None => None,
