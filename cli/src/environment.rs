@@ -92,6 +92,9 @@ pub fn missing(config: &Config, options: &Options) -> Vec<Missing> {
             search.secret(&format!("id_keys[{index}]"), key, key_fault);
         }
     }
+    if let Some(token) = config.management.as_ref().and_then(|management| management.token.as_ref()) {
+        search.secret("management.token", token, shared_fault);
+    }
     search.found
 }
 
@@ -208,7 +211,9 @@ pub fn secrets(config: &Config, options: &Options) -> Vec<String> {
         Auth::BearerEnv(variable) => env::var(variable).ok(),
         Auth::BearerFile(path) => fs::read_to_string(options.base.join(path)).ok(),
     });
-    let others = config.callouts.state.token.iter().chain(&config.id_keys).filter_map(|secret| value(secret, options));
+    let management = config.management.iter().filter_map(|management| management.token.as_ref());
+    let others = config.callouts.state.token.iter().chain(&config.id_keys).chain(management);
+    let others = others.filter_map(|secret| value(secret, options));
     let redis = config.response_api.redis.url_env.iter().filter_map(|variable| env::var(variable).ok());
     let all = tokens.chain(others).chain(redis);
     all.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()).collect()

@@ -132,6 +132,31 @@ exec sleep 1000
 }
 
 #[test]
+fn the_management_api_needs_the_state_service_and_a_port() {
+    let stack = Stack::new("#!/bin/sh\nexit 3\n");
+    let management = free_port();
+    let file = stack.folder.path().join("f.yaml");
+    let mut config = fs::read_to_string(&file).unwrap();
+    config += &format!(
+        "management: {{ listen: '127.0.0.1:{management}', token: {{ file: token }} }}\nresponse_api: {{ enabled: false }}\n"
+    );
+    fs::write(&file, config).unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", management)).unwrap();
+    let output = stack.up().wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("(management.listen)") && said.contains("stop what listens there"), "{said}");
+    drop(taken);
+    // Nothing is stored, and the state service is started all the same.
+    let output = stack.up().wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("| args serve --config f.yaml --ready-file "), "{said}");
+    fs::remove_file(stack.folder.path().join("token")).unwrap();
+    let output = stack.up().wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("(management.token.file) cannot be read"), "{said}");
+}
+
+#[test]
 fn a_service_that_dies_ends_the_others_and_the_command() {
     let stack = Stack::new("#!/bin/sh\necho 'cannot bind the port' >&2\nexit 3\n");
     let output = stack.up().wait_with_output().unwrap();

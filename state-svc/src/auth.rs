@@ -19,7 +19,7 @@ pub struct Token(pub Option<Arc<str>>);
 
 impl Token {
     /// Whether the headers show it. How long the comparison takes tells no more than the token's length.
-    fn admits(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.0 else { return true };
         let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
         let Some((scheme, shown)) = shown.split_at_checked(7) else { return false };

@@ -27,7 +27,7 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve gRPC and HTTP on one port, with health, reflection and /metrics
+    /// Serve gRPC and HTTP on one port, with health, reflection and /metrics; the management API on another
     Serve(ServeArgs),
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct ServeArgs {
     /// Listen here instead of at callouts.state.address; port 0 takes a free one. Off loopback a token or client certificates are needed
     #[arg(long, env = "FINGERPOST_STATE_LISTEN", value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
-    /// Write {"state":"ADDRESS"} to this file once the service is ready
+    /// Write {"state":"ADDRESS","management":"ADDRESS"} to this file once the service is ready, as far as they are served
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
     /// Serve TLS with this certificate chain, PEM

@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fingerpost_core::config::{Config, ConfigError, Secret, StoreBackend};
+use fingerpost_core::config::{Config, ConfigError, Management, Secret, StoreBackend};
 
-use crate::{domain::Limits, engine::redis::Address};
+use crate::{domain::Limits, engine::redis::Address, management};
 
 /// A conversation is kept no longer than a hundred years: a time that every engine can count.
 const LONGEST: u64 = 100 * 365 * 24 * 3_600;
@@ -95,6 +95,21 @@ pub struct Settings {
     pub max_body: usize,
 }
 
+/// What is to be served; one of them at least.
+#[derive(Clone, Default)]
+pub struct Services {
+    /// The state service.
+    pub state: Option<Settings>,
+    /// The management API.
+    pub management: Option<management::Settings>,
+}
+
+impl From<Settings> for Services {
+    fn from(state: Settings) -> Self {
+        Self { state: Some(state), management: None }
+    }
+}
+
 /// What the command line says over the file.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -108,7 +123,7 @@ pub struct Overrides {
 ///
 /// # Errors
 /// [`SettingsError`].
-pub fn read(file: &Path, overrides: Overrides) -> Result<Settings, SettingsError> {
+pub fn read(file: &Path, overrides: Overrides) -> Result<Services, SettingsError> {
     let text = std::fs::read_to_string(file).map_err(|source| SettingsError::File { file: file.to_owned(), source })?;
     let options = serde_saphyr::options! { with_snippet: false };
     let mut path = String::new();
@@ -120,18 +135,34 @@ pub fn read(file: &Path, overrides: Overrides) -> Result<Settings, SettingsError
     })
     .map_err(|error| SettingsError::Syntax { file: file.to_owned(), path, message: error.to_string() })?;
     config.validate().map_err(|source| SettingsError::Document { file: file.to_owned(), source })?;
-    settings(&config, file.parent().unwrap_or(Path::new("")), overrides)
+    services(&config, file.parent().unwrap_or(Path::new("")), overrides)
 }
 
-/// Takes what matters from a configuration whose relative paths begin at `folder`.
+/// Takes what is to be served from a configuration whose relative paths begin at `folder`.
+///
+/// # Errors
+/// [`SettingsError`], also where nothing is.
+pub fn services(config: &Config, folder: &Path, overrides: Overrides) -> Result<Services, SettingsError> {
+    let management = config.management.as_ref().map(|section| manage(config, section, folder)).transpose()?;
+    let state = config.response_api.enabled.then(|| settings(config, folder, overrides)).transpose()?;
+    if state.is_none() && management.is_none() {
+        return Err(value("response_api.enabled", "is false, and there is no `management`: there is nothing to serve"));
+    }
+    Ok(Services { state, management })
+}
+
+fn manage(config: &Config, section: &Management, folder: &Path) -> Result<management::Settings, SettingsError> {
+    let listen = section.listen.parse().map_err(|_| value("management.listen", "is not `ip:port`"))?;
+    let token = section.token.as_ref().map(|token| secret("management.token", token, folder)).transpose()?;
+    Ok(management::Settings { listen, token, gateway: config.clone() })
+}
+
+/// Takes what the state service needs from a configuration whose relative paths begin at `folder`.
 ///
 /// # Errors
 /// [`SettingsError`].
 pub fn settings(config: &Config, folder: &Path, overrides: Overrides) -> Result<Settings, SettingsError> {
     let api = &config.response_api;
-    if !api.enabled {
-        return Err(value("response_api.enabled", "is false: there is nothing to serve"));
-    }
     let positive = [
         ("response_api.ttl_seconds", api.ttl_seconds),
         ("response_api.max_responses", api.max_responses),
@@ -147,7 +178,8 @@ pub fn settings(config: &Config, folder: &Path, overrides: Overrides) -> Result<
             value("callouts.state.address", "is a host name: say with --listen where to listen, ip:port")
         })?,
     };
-    let token = config.callouts.state.token.as_ref().map(|token| secret(token, folder)).transpose()?;
+    let token =
+        config.callouts.state.token.as_ref().map(|token| secret("callouts.state.token", token, folder)).transpose()?;
     let guarded = token.is_some() || overrides.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     if !listen.ip().is_loopback() && !guarded {
         let message = format!(
@@ -199,16 +231,15 @@ fn variable(field: &'static str, name: &str) -> Result<String, SettingsError> {
     }
 }
 
-fn secret(secret: &Secret, folder: &Path) -> Result<String, SettingsError> {
-    const FIELD: &str = "callouts.state.token";
+fn secret(field: &'static str, secret: &Secret, folder: &Path) -> Result<String, SettingsError> {
     match secret {
-        Secret::Env(name) => variable(FIELD, name),
+        Secret::Env(name) => variable(field, name),
         Secret::File(path) => {
             let file = folder.join(path);
             let text =
                 std::fs::read_to_string(&file).map_err(|source| SettingsError::File { file: file.clone(), source })?;
             match text.trim() {
-                "" => Err(value(FIELD, format!("{} is empty", file.display()))),
+                "" => Err(value(field, format!("{} is empty", file.display()))),
                 text => Ok(text.to_owned()),
             }
         }
@@ -227,16 +258,31 @@ mod tests {
     use super::*;
 
     fn load(extra: &str, overrides: Overrides) -> Result<Settings, SettingsError> {
+        Ok(load_all(extra, overrides)?.state.unwrap())
+    }
+
+    fn load_all(extra: &str, overrides: Overrides) -> Result<Services, SettingsError> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("fingerpost.yaml");
         let base = "default_model: m\nmodels:\n  - name: m\n    endpoints: [{ name: e, address: 127.0.0.1:9 }]\n";
         std::fs::write(&file, format!("{base}{extra}")).unwrap();
         std::fs::write(folder.path().join("token"), " s3cret\n").unwrap();
-        read(&file, overrides).inspect(|settings| {
-            if let Backend::Embedded(path) = &settings.backend {
+        read(&file, overrides).inspect(|services| {
+            if let Some(Settings { backend: Backend::Embedded(path), .. }) = &services.state {
                 assert!(path.starts_with(folder.path()), "{path:?}");
             }
         })
+    }
+
+    #[test]
+    fn the_management_api_is_served_where_it_is_named_also_alone() {
+        assert!(load_all("", Overrides::default()).unwrap().management.is_none());
+        let alone = "response_api: { enabled: false }\nmanagement: { token: { file: token } }\n";
+        let services = load_all(alone, Overrides::default()).unwrap();
+        let management = services.management.unwrap();
+        assert_eq!((services.state.is_none(), management.token.as_deref()), (true, Some("s3cret")));
+        assert_eq!(management.listen, "127.0.0.1:8080".parse().unwrap());
+        assert!(load_all("management: { token: { env: NO_SUCH_VARIABLE_HERE } }", Overrides::default()).is_err());
     }
 
     #[test]

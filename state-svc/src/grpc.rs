@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     domain::{
-        Continued, Conversations, Error, Save, StoreError, Turn,
+        Continued, Conversations, Error, Owners, Redaction, Save, StoreError, Turn,
         ids::{ConversationId, ResponseId},
     },
     metrics::Metrics,
@@ -25,7 +25,7 @@ pub struct StateService {
 impl StateService {
     async fn load(&self, message: wire::LoadConversationRequest) -> Result<wire::LoadConversationResponse, Error> {
         use wire::load_conversation_request::From;
-        named(&message.owner)?;
+        named(&message.owner, &message.older_owners)?;
         let (response, object);
         let from = match message.from {
             Some(From::PreviousResponseId(id)) => {
@@ -38,23 +38,27 @@ impl StateService {
             }
             None => None,
         };
-        let (turns, items) = self.conversations.continued(&message.owner, from, &message.item_ids).await?;
+        let owners = Owners { current: &message.owner, older: &message.older_owners };
+        let (turns, items) = self.conversations.continued(owners, from, &message.item_ids).await?;
         Ok(wire::LoadConversationResponse { turns: turns.into_iter().map(turn).collect(), items, failure: None })
     }
 
     async fn save(&self, message: wire::SaveResponseRequest) -> Result<(), Error> {
-        named(&message.owner)?;
+        named(&message.owner, &message.older_owners)?;
         let id = ResponseId::parse(&message.response_id)?;
         let parent = given(&message.previous_response_id).map(ResponseId::parse).transpose()?;
         let conversation = given(&message.conversation_id).map(ConversationId::parse).transpose()?;
+        let redactions = message.redactions.into_iter().map(redaction).collect::<Result<Vec<_>, _>>()?;
         let save = Save {
             id: &id,
             parent: parent.as_ref(),
             conversation: conversation.as_ref(),
             response: &message.response,
             input: &message.input_items,
+            redactions: &redactions,
         };
-        self.conversations.save(&message.owner, save).await
+        let owners = Owners { current: &message.owner, older: &message.older_owners };
+        self.conversations.save(owners, save).await
     }
 }
 
@@ -82,8 +86,17 @@ impl wire::state_server::State for StateService {
     }
 }
 
-fn named(owner: &str) -> Result<(), Error> {
-    if owner.is_empty() { Err(Error::Invalid("the owner is empty".to_owned())) } else { Ok(()) }
+/// Keys that one deployment keeps, at most: each is a look into the store.
+const OLDER: usize = 16;
+
+fn named(owner: &str, older: &[String]) -> Result<(), Error> {
+    if owner.is_empty() || older.iter().any(String::is_empty) {
+        return Err(Error::Invalid("the owner is empty".to_owned()));
+    }
+    if older.len() > OLDER {
+        return Err(Error::Invalid(format!("{} older owners, at most {OLDER}", older.len())));
+    }
+    Ok(())
 }
 
 fn given(text: &str) -> Option<&str> {
@@ -91,7 +104,21 @@ fn given(text: &str) -> Option<&str> {
 }
 
 fn turn(turn: Turn) -> wire::Turn {
-    wire::Turn { response_id: turn.response_id, input_items: turn.input, output_items: turn.output }
+    let redactions = turn.redactions.into_iter();
+    let redactions =
+        redactions.map(|Redaction { placeholder, digest }| wire::Redaction { placeholder, digest }).collect();
+    wire::Turn { response_id: turn.response_id, input_items: turn.input, output_items: turn.output, redactions }
+}
+
+/// Longest placeholder and digest, in bytes: what is longer is neither.
+const LONGEST: usize = 128;
+
+fn redaction(wire::Redaction { placeholder, digest }: wire::Redaction) -> Result<Redaction, Error> {
+    let sizes = [placeholder.len(), digest.len()];
+    if sizes.iter().any(|size| !(1..=LONGEST).contains(size)) {
+        return Err(Error::Invalid(format!("a redaction's placeholder and digest have 1 to {LONGEST} bytes each")));
+    }
+    Ok(Redaction { placeholder, digest })
 }
 
 /// What a client did wrong is an outcome; all else is a status.

@@ -40,7 +40,7 @@ fn logs(cli: &Cli) {
 fn run_serve(args: ServeArgs) -> Result<(), Failure> {
     // `rediss://` asks for the process's provider. Installing fails only where there is one already.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let settings = config::read(&args.config, args.overrides())?;
+    let services = config::read(&args.config, args.overrides())?;
     let options = ServeOptions { ready_file: args.ready_file, ready: None };
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(async {
@@ -51,7 +51,7 @@ fn run_serve(args: ServeArgs) -> Result<(), Failure> {
                 _ = int.recv() => {}
             }
         };
-        serve(settings, options, shutdown).await.map_err(Failure::from)
+        serve(services, options, shutdown).await.map_err(Failure::from)
     });
     // A drain that timed out must not hold the process.
     runtime.shutdown_background();

@@ -1,4 +1,5 @@
-//! Runs the service: opens the store, binds, reports ready, serves gRPC and HTTP on one port, drains.
+//! Runs the service: opens the store, binds, reports ready, serves gRPC and HTTP on one port and the management API on another,
+//! drains.
 
 use std::{
     future::Future,
@@ -14,40 +15,32 @@ use std::{
 
 use axum::{Router, middleware};
 use fingerpost_proto::{DESCRIPTORS, state as wire};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
-};
+use hyper_util::server::graceful::GracefulShutdown;
 use serde::Serialize;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 use tonic::server::NamedService;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     auth::{Token, guard},
-    config::{Backend, Settings},
+    config::{Backend, Services, Settings},
     domain::{
         Conversations, StoreError,
         clock::{Clock, SystemClock},
         port::ConversationStore,
     },
+    door::Door,
     engine::{embedded::Embedded, memory::Memory, redis::Redis},
     grpc::StateService,
     http::{App, router},
+    management::{self, ManagementError},
     metrics::Metrics,
     tls::{self, TlsError},
 };
 
 type Server = wire::state_server::StateServer<StateService>;
 
-/// Longest wait for a client's first bytes, and for its TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Longest wait for requests that are under way at shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
 /// How often what has expired is let go, where no save does it on the way. It also shows whether the store still takes writes.
@@ -66,6 +59,12 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// What was bound does not tell its address.
+    #[error("a listener's address cannot be had: {0}")]
+    Address(io::Error),
+    /// The management API cannot be made.
+    #[error(transparent)]
+    Management(#[from] ManagementError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,8 +87,12 @@ pub enum ServeError {
 /// Where the service listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Bound {
-    /// gRPC and HTTP.
-    pub state: SocketAddr,
+    /// gRPC and HTTP of the state service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<SocketAddr>,
+    /// The management API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub management: Option<SocketAddr>,
 }
 
 /// How readiness is told.
@@ -118,54 +121,93 @@ pub async fn open(backend: &Backend) -> Result<Arc<dyn ConversationStore>, Store
 /// # Errors
 /// [`ServeError`] when it cannot start.
 pub async fn serve(
-    settings: Settings,
+    services: impl Into<Services>,
     options: ServeOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let acceptor = settings.tls.as_ref().map(tls::server).transpose()?.map(TlsAcceptor::from);
-    let store = open(&settings.backend).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let app = App {
-        conversations: Arc::new(Conversations::new(store, clock, settings.limits)),
-        metrics: Arc::new(Metrics::default()),
-        draining: Arc::new(AtomicBool::new(false)),
-        store_failed: Arc::new(AtomicBool::new(false)),
-        max_body: settings.max_body,
+    let Services { state, management } = services.into();
+    let draining = Arc::new(AtomicBool::new(false));
+    let kept = match &state {
+        Some(settings) => Some(Kept::open(settings, Arc::clone(&draining)).await?),
+        None => None,
     };
-    let address = settings.listen;
-    let bind = |source| ServeError::Bind { address, source };
-    let listener = TcpListener::bind(address).await.map_err(bind)?;
-    let bound = Bound { state: listener.local_addr().map_err(bind)? };
-    let (health, router) = routes(&app, &settings).await?;
-    announce(&settings, options, bound)?;
+    let manager = match management {
+        Some(settings) => {
+            let (address, token) = (settings.listen, settings.token.is_some());
+            let door = door(address, None, management::router(settings, Arc::clone(&draining))?).await?;
+            tracing::info!(address = %bound_to(&door)?, token, "the management API listens");
+            Some(door)
+        }
+        None => None,
+    };
+    let state_door = kept.as_ref().map(|kept| &kept.door);
+    let bound =
+        Bound { state: state_door.map(bound_to).transpose()?, management: manager.as_ref().map(bound_to).transpose()? };
+    announce(state.as_ref(), options, bound)?;
 
-    let sweeper = tokio::spawn(sweep(app.clone(), health.clone()));
     let graceful = GracefulShutdown::new();
     tokio::pin!(shutdown);
     loop {
-        tokio::select! {
+        let (stream, door) = tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(tokio::spawn(connection(stream, acceptor.clone(), router.clone(), graceful.watcher()))),
-                // Out of file descriptors, say: what is open may close meanwhile.
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-        }
+            next = Door::next(state_door) => next,
+            next = Door::next(manager.as_ref()) => next,
+        };
+        door.open(stream, graceful.watcher());
     }
-    drop(listener);
-    sweeper.abort();
-    drain(&app, health, graceful).await;
+    drop(manager);
+    draining.store(true, Ordering::Relaxed);
+    if let Some(kept) = kept {
+        kept.close().await;
+    }
+    drain(graceful).await;
     Ok(())
 }
 
-async fn drain(app: &App, health: HealthReporter, graceful: GracefulShutdown) {
+/// The state service, while it serves.
+struct Kept {
+    door: Door,
+    health: HealthReporter,
+    sweeper: JoinHandle<()>,
+}
+
+impl Kept {
+    async fn open(settings: &Settings, draining: Arc<AtomicBool>) -> Result<Self, ServeError> {
+        let acceptor = settings.tls.as_ref().map(tls::server).transpose()?.map(TlsAcceptor::from);
+        let store = open(&settings.backend).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let app = App {
+            conversations: Arc::new(Conversations::new(store, clock, settings.limits)),
+            metrics: Arc::new(Metrics::default()),
+            draining,
+            store_failed: Arc::new(AtomicBool::new(false)),
+            max_body: settings.max_body,
+        };
+        let (health, router) = routes(&app, settings).await?;
+        let door = door(settings.listen, acceptor, router).await?;
+        let sweeper = tokio::spawn(sweep(app, health.clone()));
+        Ok(Self { door, health, sweeper })
+    }
+
+    async fn close(self) {
+        drop(self.door);
+        self.sweeper.abort();
+        end_health(self.health).await;
+    }
+}
+
+async fn door(address: SocketAddr, acceptor: Option<TlsAcceptor>, router: Router) -> Result<Door, ServeError> {
+    let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
+    Ok(Door { listener, acceptor, router })
+}
+
+fn bound_to(door: &Door) -> Result<SocketAddr, ServeError> {
+    door.address().map_err(ServeError::Address)
+}
+
+async fn drain(graceful: GracefulShutdown) {
     let started = Instant::now();
     tracing::info!("draining");
-    app.draining.store(true, Ordering::Relaxed);
-    end_health(health).await;
     match tokio::time::timeout(DRAIN, graceful.shutdown()).await {
         Ok(()) => tracing::info!(millis = started.elapsed().as_millis(), "drained"),
         Err(_) => tracing::warn!(seconds = DRAIN.as_secs(), "the drain timeout passed with requests unanswered"),
@@ -193,39 +235,6 @@ async fn routes(app: &App, settings: &Settings) -> Result<(HealthReporter, Route
     Ok((health, router.layer(middleware::from_fn_with_state(token, guard))))
 }
 
-async fn connection(
-    stream: TcpStream,
-    acceptor: Option<TlsAcceptor>,
-    router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection without TCP_NODELAY");
-    }
-    match acceptor {
-        None => talk(stream, router, watcher).await,
-        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => talk(stream, router, watcher).await,
-            Ok(Err(error)) => tracing::info!(%error, "a TLS handshake failed"),
-            Err(_) => tracing::info!("a TLS handshake took too long"),
-        },
-    }
-}
-
-async fn talk<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
-    stream: S,
-    router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(1024).adaptive_window(true);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection ended badly");
-    }
-}
-
 /// Lets go of what has expired, now and then. While the store takes no writes, health says so: an embedded one that met an I/O
 /// error works again only after a restart.
 async fn sweep(app: App, health: HealthReporter) {
@@ -245,17 +254,22 @@ async fn sweep(app: App, health: HealthReporter) {
     }
 }
 
-fn announce(settings: &Settings, options: ServeOptions, bound: Bound) -> Result<(), ServeError> {
+fn announce(settings: Option<&Settings>, options: ServeOptions, bound: Bound) -> Result<(), ServeError> {
     if let Some(file) = options.ready_file {
         write_ready(&file, bound).map_err(|source| ServeError::ReadyFile { file, source })?;
     }
-    let store = match &settings.backend {
-        Backend::Memory => "memory".to_owned(),
-        Backend::Embedded(path) => path.display().to_string(),
-        // A URL may hold credentials.
-        Backend::Redis(address) => format!("redis, {} server(s) named", address.urls.len()),
-    };
-    tracing::info!(address = %bound.state, store, token = settings.token.is_some(), tls = settings.tls.is_some(), "ready");
+    match settings.zip(bound.state) {
+        Some((settings, address)) => {
+            let store = match &settings.backend {
+                Backend::Memory => "memory".to_owned(),
+                Backend::Embedded(path) => path.display().to_string(),
+                // A URL may hold credentials.
+                Backend::Redis(address) => format!("redis, {} server(s) named", address.urls.len()),
+            };
+            tracing::info!(%address, store, token = settings.token.is_some(), tls = settings.tls.is_some(), "ready");
+        }
+        None => tracing::info!("ready; nothing is stored: response_api.enabled is false"),
+    }
     if let Some(ready) = options.ready {
         // Whoever asked may have gone.
         ready.send(bound).ok();

@@ -35,7 +35,7 @@ fn save(node: u64, parent: Option<u64>) -> wire::SaveResponseRequest {
 
 fn load(from: Option<From>, items: &[&str]) -> wire::LoadConversationRequest {
     let item_ids = items.iter().map(|id| (*id).to_owned()).collect();
-    wire::LoadConversationRequest { owner: OWNER.to_owned(), from, item_ids }
+    wire::LoadConversationRequest { owner: OWNER.to_owned(), from, item_ids, ..Default::default() }
 }
 
 async fn connect(running: &Running) -> StateClient<Channel> {
@@ -56,11 +56,33 @@ async fn turns_are_saved_and_loaded() {
         response_id: response_id(1, node),
         input_items: vec![item(1, node, 0).into_bytes()],
         output_items: vec![item(1, node, 0x8000).into_bytes()],
+        redactions: Vec::new(),
     });
     assert_eq!((loaded.turns.as_slice(), loaded.failure), (turns.as_slice(), None));
     assert_eq!(loaded.items, [item(1, 1, 0x8000).into_bytes()]);
     let nothing = client.load_conversation(load(None, &[])).await.unwrap().into_inner();
     assert_eq!(nothing, wire::LoadConversationResponse::default());
+}
+
+#[tokio::test]
+async fn redactions_are_kept_and_an_older_owner_goes_on() {
+    let running = Running::start(settings()).await;
+    let mut client = connect(&running).await;
+    let redaction = wire::Redaction { placeholder: "[EMAIL_ADDRESS_1]".to_owned(), digest: vec![7; 16] };
+    let first = wire::SaveResponseRequest { redactions: vec![redaction.clone()], ..save(1, None) };
+    assert_eq!(client.save_response(first).await.unwrap().into_inner().failure, None);
+    let (owner, older_owners) = ("rotated".to_owned(), vec![OWNER.to_owned()]);
+    let second =
+        wire::SaveResponseRequest { owner: owner.clone(), older_owners: older_owners.clone(), ..save(2, Some(1)) };
+    assert_eq!(client.save_response(second).await.unwrap().into_inner().failure, None);
+    let request = load(Some(From::PreviousResponseId(response_id(1, 2))), &[]);
+    let rotated = wire::LoadConversationRequest { owner: owner.clone(), older_owners, ..request.clone() };
+    let loaded = client.load_conversation(rotated).await.unwrap().into_inner();
+    let redactions: Vec<_> = loaded.turns.into_iter().map(|turn| turn.redactions).collect();
+    assert_eq!((redactions, loaded.failure), (vec![vec![redaction], vec![]], None));
+    let stranger = wire::LoadConversationRequest { owner, ..request };
+    let failure = client.load_conversation(stranger).await.unwrap().into_inner().failure.unwrap();
+    assert_eq!(failure.kind(), Kind::ResponseNotFound);
 }
 
 #[tokio::test]
@@ -103,6 +125,8 @@ async fn nonsense_is_a_status() {
         wire::SaveResponseRequest { owner: String::new(), ..save(1, None) },
         wire::SaveResponseRequest { response_id: "resp_1".to_owned(), ..save(1, None) },
         wire::SaveResponseRequest { response: b"{}".to_vec(), ..save(1, None) },
+        wire::SaveResponseRequest { redactions: vec![wire::Redaction::default()], ..save(1, None) },
+        wire::SaveResponseRequest { older_owners: vec![String::new()], ..save(1, None) },
     ];
     for request in bad {
         assert_eq!(client.save_response(request).await.unwrap_err().code(), Code::InvalidArgument);

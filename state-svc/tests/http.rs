@@ -297,3 +297,24 @@ async fn metrics_and_health_are_served_and_a_drain_ends() {
     client.0.stop().await;
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn what_an_older_key_made_is_found_changed_and_deleted() {
+    let client = Client::new().await;
+    client.save(1, 1, None).await;
+    let (_, object) = client.post("/v1/conversations", json!({})).await;
+    let call = async |method: Method, path: &str, older: &str| {
+        let request = reqwest::Client::new().request(method, client.0.url(path));
+        let request = request.header("x-fingerpost-owner", "rotated").header("x-fingerpost-older-owners", older);
+        request.send().await.unwrap().status().as_u16()
+    };
+    for path in [
+        format!("/v1/responses/{}", response_id(1, 1)),
+        format!("/v1/conversations/{}", object["id"].as_str().unwrap()),
+    ] {
+        assert_eq!(call(Method::GET, &path, "a,b").await, 404, "{path}");
+        assert_eq!(call(Method::GET, &path, &format!("a,{OWNER}")).await, 200, "{path}");
+        assert_eq!(call(Method::DELETE, &path, OWNER).await, 200, "{path}");
+        assert_eq!(client.get(&path).await.0, 404, "{path}");
+    }
+}

@@ -108,7 +108,7 @@ async fn a_kill_loses_nothing_that_was_acknowledged() {
     for (worker, last) in (0..).zip(acknowledged) {
         let Some(last) = last else { continue };
         let from = Some(From::PreviousResponseId(response_id(worker, last)));
-        let request = wire::LoadConversationRequest { owner: OWNER.to_owned(), from, item_ids: Vec::new() };
+        let request = wire::LoadConversationRequest { owner: OWNER.to_owned(), from, ..Default::default() };
         let loaded = client.load_conversation(request).await.unwrap().into_inner();
         assert_eq!(loaded.failure, None);
         let ids: Vec<String> = loaded.turns.into_iter().map(|turn| turn.response_id).collect();
@@ -149,4 +149,31 @@ async fn off_loopback_it_does_not_start_unguarded() {
     let output = command.output().await.unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && text.contains("callouts.state.token"), "{text}");
+}
+
+#[tokio::test]
+async fn the_management_api_is_served_beside_and_without_a_classifier() {
+    let folder = tempfile::tempdir().unwrap();
+    configuration(folder.path());
+    let file = folder.path().join("fingerpost.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}management: {{ listen: '127.0.0.1:0', token: {{ file: token }} }}\n"))
+        .unwrap();
+    std::fs::write(folder.path().join("token"), "s3cret\n").unwrap();
+    let (mut child, state) = start(folder.path()).await;
+    let bound: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("ready.json")).unwrap()).unwrap();
+    let management = format!("http://{}", bound["management"].as_str().unwrap());
+    let http = reqwest::Client::new();
+    let health: serde_json::Value =
+        http.get(format!("{management}/health")).send().await.unwrap().json().await.unwrap();
+    // Whether a classifier runs on this machine, where the configuration looks for one, is not this test's.
+    assert!(["healthy", "degraded"].contains(&health["status"].as_str().unwrap()), "{health}");
+    for (path, token, status) in [("/info/models", "wrong", 401), ("/openapi.json", "", 200), ("/docs", "", 200)] {
+        let answer = http.get(format!("{management}{path}")).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+    }
+    assert_eq!(http.get(format!("{state}/health")).send().await.unwrap().status(), 200);
+    signal(&child, Signal::SIGTERM);
+    assert!(child.wait().await.unwrap().success());
 }

@@ -1,5 +1,6 @@
-//! Sends one chat completion and reads from the answer how it was routed.
+//! Sends one chat completion and reads from the answer how it was routed; or asks the management API how it would be.
 
+mod explain;
 mod show;
 
 use std::time::Duration;
@@ -10,6 +11,8 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
+pub use self::explain::{Explanation, explain};
+
 // A large model on a small machine takes minutes; longer than this is a hang.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -18,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 pub struct Question {
     /// The user's message.
     pub prompt: String,
-    /// Where Fingerpost is, `http://127.0.0.1:8801`; a trailing `/v1` is allowed.
+    /// Where Fingerpost is, `http://127.0.0.1:8801`, or its management API; a trailing `/v1` is allowed.
     pub url: String,
     /// The model, or the name that asks to be routed.
     pub model: String,
@@ -49,6 +52,16 @@ pub enum Error {
     /// Nothing listens there.
     #[error("cannot reach Fingerpost at {url}: {why}; is it running? (`fingerpost up fingerpost.yaml`)")]
     Unreachable {
+        /// Where it was sought.
+        url: Url,
+        /// Why not.
+        why: String,
+    },
+    /// No management API listens there.
+    #[error(
+        "cannot reach the management API at {url}: {why}; is Fingerpost running, with `management: {{}}` in its configuration?"
+    )]
+    NoManagement {
         /// Where it was sought.
         url: Url,
         /// Why not.
@@ -85,7 +98,7 @@ pub enum Error {
 /// # Errors
 /// Where there is no answer.
 pub async fn ask(question: &Question) -> Result<Answer, Error> {
-    let url = endpoint(&question.url)?;
+    let url = endpoint(&question.url, "/v1/chat/completions")?;
     let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(Error::Client)?;
     let body = json!({
         "model": question.model,
@@ -94,17 +107,22 @@ pub async fn ask(question: &Question) -> Result<Answer, Error> {
     let begun = std::time::Instant::now();
     let sent = client.post(url.clone()).headers(headers(&question.headers)?).json(&body).send().await;
     let response = sent.map_err(|error| Error::Unreachable { url: url.clone(), why: root(&error) })?;
-    let (status, headers) = (response.status(), response.headers().clone());
+    let headers = response.headers().clone();
+    let body = received(&url, response).await?;
+    Ok(Answer { headers, body, elapsed: begun.elapsed() })
+}
+
+/// The JSON of an answer that is none of an error.
+async fn received(url: &Url, response: reqwest::Response) -> Result<Value, Error> {
+    let status = response.status();
     let bytes = response.bytes().await.map_err(|error| Error::Broken { url: url.clone(), why: root(&error) })?;
-    let elapsed = begun.elapsed();
     if !status.is_success() {
         return Err(Error::Refused { status, message: refusal(&bytes) });
     }
-    let body = serde_json::from_slice(&bytes).map_err(|why| Error::NotJson { url, why })?;
-    Ok(Answer { headers, body, elapsed })
+    serde_json::from_slice(&bytes).map_err(|why| Error::NotJson { url: url.clone(), why })
 }
 
-fn endpoint(url: &str) -> Result<Url, Error> {
+fn endpoint(url: &str, path: &str) -> Result<Url, Error> {
     let bad = || Error::Url(url.to_owned());
     let base = url.trim_end_matches('/');
     let base = base.strip_suffix("/v1").unwrap_or(base);
@@ -112,7 +130,7 @@ fn endpoint(url: &str) -> Result<Url, Error> {
     if url.scheme() != "http" {
         return Err(bad());
     }
-    url.join(&format!("{}/v1/chat/completions", url.path().trim_end_matches('/'))).map_err(|_| bad())
+    url.join(&format!("{}{path}", url.path().trim_end_matches('/'))).map_err(|_| bad())
 }
 
 fn headers(given: &[String]) -> Result<HeaderMap, Error> {

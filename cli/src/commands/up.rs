@@ -28,7 +28,8 @@ pub(super) struct Args {
     /// The state service [default: beside this program, else on PATH].
     #[arg(long, env = "FINGERPOST_STATE", value_name = "PATH")]
     state: Option<PathBuf>,
-    /// Do not run the state service: it runs elsewhere, at callouts.state.address. Not run either where that is a host name.
+    /// Do not run the state service: it runs elsewhere, at callouts.state.address, and the management API with it. Not run either
+    /// where that is a host name.
     #[arg(long)]
     no_state: bool,
     /// The filter's code [default: beside this program, else target/wasm32-wasip1/wasm/].

@@ -29,7 +29,7 @@ pub enum Error {
     /// The filter's code is not there.
     #[error("the filter's code is not at {}; build it with `make build`, or name it with --wasm", .0.display())]
     Filter(PathBuf),
-    /// Something listens where Envoy is to listen.
+    /// Something listens where the stack is to listen.
     #[error("cannot listen on {address} ({path}): {source}; stop what listens there, or change {path}")]
     Listen {
         /// The field of the configuration.
@@ -95,7 +95,9 @@ async fn start_and_watch(supervisor: &mut Supervisor, plan: &Plan, terminal: &Te
         supervisor.ready(&service.name).await?;
     }
     terminal.done();
-    terminal.say(&format!("Fingerpost is ready on {}\n\n{}\n", plan.url, plan.curls()));
+    let management = plan.management.iter().map(|url| format!("the management API is described on {url}\n"));
+    let management: String = management.collect();
+    terminal.say(&format!("Fingerpost is ready on {}\n{management}\n{}\n", plan.url, plan.curls()));
     match supervisor.next_exit().await {
         Some(exit) => Err(Error::Ended(exit)),
         None => Ok(()),

@@ -35,7 +35,7 @@ pub struct Options {
     pub run_classifier: bool,
     /// The state service's program, where it is not to be searched for.
     pub state: Option<PathBuf>,
-    /// Whether the state service is run here, where the configuration needs it and gives it an address.
+    /// Whether the state service is run here, where the configuration needs it, also for the management API, and gives it an address.
     pub run_state: bool,
     /// Envoy's worker threads; one a core where absent.
     pub concurrency: Option<u32>,
@@ -54,6 +54,8 @@ pub struct Plan {
     pub auto_model: String,
     /// Whether the Responses API is served.
     pub responses: bool,
+    /// Where the management API is read about, `http://127.0.0.1:8080/docs`, where it runs here.
+    pub management: Option<String>,
     /// Texts that no log line may hold.
     pub secrets: Vec<String>,
     folder: TempDir,
@@ -74,6 +76,8 @@ impl Plan {
         }
         let data = free("listen.data", &config.listen.data)?;
         free("listen.admin", &config.listen.admin)?;
+        let management = config.management.as_ref().filter(|_| runs_state(config, options));
+        let management = management.map(|section| free("management.listen", &section.listen)).transpose()?;
         let folder = tempfile::Builder::new()
             .prefix("fingerpost-")
             .permissions(Permissions::from_mode(0o700))
@@ -90,6 +94,7 @@ impl Plan {
             url: format!("http://{}", reachable(data)),
             auto_model: config.auto_model.clone(),
             responses: config.response_api.enabled,
+            management: management.map(|address| format!("http://{}/docs", reachable(address))),
             secrets: environment::secrets(config, render),
             folder,
         })
@@ -134,10 +139,16 @@ fn classifier(config: &Config, render: &envoy::Options, options: &Options, folde
     Ok(service)
 }
 
-/// The state service, where it is needed here. At a host name it runs elsewhere.
-fn state(config: &Config, options: &Options, folder: &Path) -> Result<Option<Service>, Error> {
+/// Whether the state service is run here: it keeps responses, unless that happens elsewhere, at a host name; where none are kept, it
+/// serves the management API alone.
+fn runs_state(config: &Config, options: &Options) -> bool {
     let here = config.callouts.state.address.parse::<SocketAddr>().is_ok();
-    if !(options.run_state && config.response_api.enabled && here) {
+    options.run_state && if config.response_api.enabled { here } else { config.management.is_some() }
+}
+
+/// The state service, where it is needed here.
+fn state(config: &Config, options: &Options, folder: &Path) -> Result<Option<Service>, Error> {
+    if !runs_state(config, options) {
         return Ok(None);
     }
     let ready = folder.join("state.json");

@@ -18,6 +18,8 @@ pub const PINNED: &str = "x-fingerpost-cluster";
 pub const SERVICE: &str = "x-fingerpost-service";
 /// Whose request it is, for the state service.
 pub const OWNER: &str = "x-fingerpost-owner";
+/// The owner as older keys made it, for the state service; several are parted by commas.
+pub const OLDER_OWNERS: &str = "x-fingerpost-older-owners";
 /// Why an answer could not be stored that is given out all the same.
 pub const NOT_STORED: &str = "x-fingerpost-not-stored";
 /// Milliseconds that Fingerpost took before the request went to the backend.

@@ -169,6 +169,12 @@ impl Plugin {
         all.filter(move |index| self.backend(*index).is_some_and(|backend| backend.is_within(scope)))
     }
 
+    /// As a request is decided that begins a conversation: see [`Choice`]. None where no model is configured.
+    #[must_use]
+    pub fn choose(&self, signals: Signals<'_>) -> Option<Choice<'_>> {
+        self.decide(signals, Scope::Any)
+    }
+
     /// The first decision whose rule is true and whose model may serve; else the default model. None where no model may.
     pub(crate) fn decide(&self, signals: Signals<'_>, scope: Scope) -> Option<Choice<'_>> {
         let mut failed_rules = 0;

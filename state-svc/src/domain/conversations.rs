@@ -9,10 +9,11 @@ use super::{
     change::{Change, Plan, Stripes},
     clock::Clock,
     document::{
-        Document, Header, Item, Meta, Turn, encode, input_field, item_field, item_id, join, meta_field, output_items,
-        response_field,
+        Document, Header, Item, Meta, Redaction, Redactions, Turn, encode, input_field, item_field, item_id, join,
+        meta_field, output_items, redactions_field, response_field,
     },
     ids::{ConversationId, ItemPlace, ResponseId},
+    owners::Owners,
     port::{ConversationStore, Fields, Key, Retention, StoreError, Totals},
 };
 
@@ -56,6 +57,8 @@ pub struct Save<'a> {
     pub response: &'a [u8],
     /// JSON objects with ids.
     pub input: &'a [Item],
+    /// Placeholders that this turn made.
+    pub redactions: &'a [Redaction],
 }
 
 /// What a turn continues.
@@ -109,8 +112,11 @@ impl Conversations {
     ///
     /// # Errors
     /// A parent or conversation object that is not there, a cap, a contradiction, or the store.
-    pub async fn save(&self, owner: &str, save: Save<'_>) -> Result<(), Error> {
+    pub async fn save<'o>(&self, owner: impl Into<Owners<'o>>, save: Save<'_>) -> Result<(), Error> {
         let output = checked(&save)?;
+        let owners = owner.into();
+        let begins = save.parent.is_none() && save.conversation.is_none();
+        let owner = if begins { owners.current } else { self.owning(owners, save.id.conversation).await? };
         let mut fields = vec![super::document::HEADER.to_owned(), meta_field(save.id.node)];
         fields.extend(save.parent.map(|parent| meta_field(parent.node)));
         let digest = digest(&save);
@@ -147,6 +153,11 @@ impl Conversations {
         let bytes = (input.len() + save.response.len()) as u64;
         header.turns += 1;
         header.bytes += bytes;
+        if !save.redactions.is_empty() {
+            let redactions = encode(&Redactions { after, list: save.redactions.to_vec() });
+            header.bytes += redactions.len() as u64;
+            put.push((redactions_field(save.id.node), redactions));
+        }
         self.check(&header)?;
         let parent = save.parent.map(|parent| parent.node);
         let (id, digest) = (save.id.as_str().to_owned(), ready.digest.to_owned());
@@ -161,29 +172,29 @@ impl Conversations {
     ///
     /// # Errors
     /// What is not there, or the store.
-    pub async fn continued(
+    pub async fn continued<'o>(
         &self,
-        owner: &str,
+        owner: impl Into<Owners<'o>>,
         from: Option<Continued<'_>>,
         items: &[String],
     ) -> Result<(Vec<Turn>, Vec<Item>), Error> {
+        let owners = owner.into();
         let mut documents = BTreeMap::new();
         let mut turns = Vec::new();
         if let Some(from) = from {
+            let owner = self.owning(owners, from.conversation()).await?;
             let document = self.load(Key::new(owner, from.conversation()), &Fields::All).await?;
             turns = match from {
                 Continued::Response(id) => chain(document.as_ref(), id)?,
                 Continued::Conversation(id) => {
-                    let document = with_object(document.as_ref(), id)?;
-                    let input = document.items().map(|(_, item)| item.to_vec()).collect();
-                    vec![Turn { input, ..Turn::default() }]
+                    vec![with_object(document.as_ref(), id)?.object_turn(u64::MAX)?]
                 }
             };
             documents.insert(from.conversation(), document);
         }
         let mut found = Vec::new();
         for id in items {
-            found.push(self.item(owner, id, &mut documents).await?);
+            found.push(self.item(owners, id, &mut documents).await?);
         }
         Ok((turns, found))
     }
@@ -191,7 +202,7 @@ impl Conversations {
     /// An item by its id: in what is loaded already, else where the id says.
     async fn item(
         &self,
-        owner: &str,
+        owners: Owners<'_>,
         id: &str,
         documents: &mut BTreeMap<u64, Option<Document>>,
     ) -> Result<Item, Error> {
@@ -205,6 +216,7 @@ impl Conversations {
         if documents.contains_key(&conversation) {
             return Err(missing());
         }
+        let owner = self.owning(owners, conversation).await?;
         let document = self.load(Key::new(owner, conversation), &Fields::All).await?;
         let item = document.as_ref().map(|d| d.find_item(id)).transpose()?.flatten();
         documents.insert(conversation, document);
@@ -320,6 +332,13 @@ fn digest(save: &Save<'_>) -> String {
     part(save.conversation.map_or("", ConversationId::as_str).as_bytes());
     part(save.response);
     save.input.iter().for_each(|item| part(item));
+    if !save.redactions.is_empty() {
+        // No item is this word: what follows is told from items.
+        part(b"redactions");
+        save.redactions
+            .iter()
+            .for_each(|one| [one.placeholder.as_bytes(), &one.digest].into_iter().for_each(&mut part));
+    }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -350,6 +369,14 @@ fn plan_delete(document: &Document, node: u64) -> Result<Plan, Error> {
         change.header.turns = change.header.turns.saturating_sub(1);
         change.header.bytes = change.header.bytes.saturating_sub(meta.bytes);
         change.remove.extend([meta_field(node), response_field(node), input_field(node)]);
+        // Where the turn's items are in the conversation object too, its placeholders still stand in them.
+        let redactions = redactions_field(node);
+        if let Some(value) =
+            document.field(&redactions).filter(|_| meta.after.is_none() || change.header.object.is_none())
+        {
+            change.header.bytes = change.header.bytes.saturating_sub(value.len() as u64);
+            change.remove.push(redactions);
+        }
         next = meta.parent;
         metas.remove(&node);
     }

@@ -1,7 +1,7 @@
 //! What the fields of a conversation's document are, and what can be read from them.
 //!
-//! `h` the header; `m`NODE a turn's bookkeeping; `r`NODE its Response object; `x`NODE its input items; `i`SEQUENCE an item of the
-//! conversation object. Bodies are never rewritten: a turn adds its own fields and changes the header.
+//! `h` the header; `m`NODE a turn's bookkeeping; `r`NODE its Response object; `x`NODE its input items; `d`NODE what stands for redacted values in
+//! them; `i`SEQUENCE an item of the conversation object. Bodies are never rewritten: a turn adds its own fields and changes the header.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -32,6 +32,12 @@ pub fn response_field(node: u64) -> String {
 #[must_use]
 pub fn input_field(node: u64) -> String {
     format!("x{node:016x}")
+}
+
+/// The field of what a turn redacted.
+#[must_use]
+pub fn redactions_field(node: u64) -> String {
+    format!("d{node:016x}")
 }
 
 /// The field of an item of the conversation object.
@@ -85,6 +91,26 @@ pub struct Meta {
     pub bytes: u64,
 }
 
+/// A placeholder in stored items, and a keyed hash of the value that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redaction {
+    /// For example `[EMAIL_ADDRESS_1]`.
+    pub placeholder: String,
+    /// The same for the same value.
+    pub digest: Vec<u8>,
+}
+
+/// What a turn redacted. It outlives the turn where the turn's items went into a conversation object: placeholders in them must
+/// not get a second meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redactions {
+    /// Where in the conversation object the turn's items begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// In the order in which they were made.
+    pub list: Vec<Redaction>,
+}
+
 /// One request and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Turn {
@@ -94,6 +120,8 @@ pub struct Turn {
     pub input: Vec<Item>,
     /// What the answer brought.
     pub output: Vec<Item>,
+    /// What stands for redacted values in them.
+    pub redactions: Vec<Redaction>,
 }
 
 /// A conversation, as far as it was read.
@@ -220,7 +248,37 @@ impl Document {
             response_id: meta.id.clone(),
             input: items.into_iter().map(|raw| raw.get().as_bytes().to_vec()).collect(),
             output: output_items(body).map_err(|e| self.damaged(&response, &e))?,
+            redactions: self.read(&redactions_field(node))?.map(|found: Redactions| found.list).unwrap_or_default(),
         })
+    }
+
+    /// The conversation object's items before a sequence number, as a turn without an id.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn object_turn(&self, before: u64) -> Result<Turn, StoreError> {
+        let items = self.items().filter(|(sequence, _)| *sequence < before);
+        let input = items.map(|(_, item)| item.to_vec()).collect();
+        let mut redactions = Vec::new();
+        for field in self.fields.range("d".to_owned().."e".to_owned()).map(|(name, _)| name) {
+            let found: Option<Redactions> = self.read(field)?;
+            redactions.extend(found.and_then(|found| Some((found.after.filter(|after| *after < before)?, found.list))));
+        }
+        redactions.sort_by_key(|(after, _)| *after);
+        let redactions = redactions.into_iter().flat_map(|(_, list)| list).collect();
+        Ok(Turn { input, redactions, ..Turn::default() })
+    }
+
+    /// What was redacted in turns whose items are only in the conversation object now: fields, and their bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn orphaned_redactions(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let turns = self.metas()?;
+        let node = |name: &str| u64::from_str_radix(name.strip_prefix('d')?, 16).ok();
+        let all = self.fields.range("d".to_owned().."e".to_owned());
+        let orphaned = all.filter(|(name, _)| node(name).is_some_and(|node| !turns.contains_key(&node)));
+        Ok(orphaned.map(|(name, value)| (name.clone(), value.len() as u64)).collect())
     }
 
     /// A turn and all before it, oldest first, deleted ones too. Where it began in a conversation object, that object's earlier
@@ -238,9 +296,7 @@ impl Document {
             }
             turns.push(self.turn(node, &meta)?);
             if let Some(after) = meta.after {
-                let before = self.items().filter(|(sequence, _)| *sequence < after);
-                let input = before.map(|(_, item)| item.to_vec()).collect();
-                turns.push(Turn { input, ..Turn::default() });
+                turns.push(self.object_turn(after)?);
             }
             next = meta.parent;
         }

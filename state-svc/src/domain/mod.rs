@@ -7,11 +7,13 @@ pub mod conversations;
 pub mod document;
 pub mod ids;
 mod objects;
+mod owners;
 pub mod port;
 
 pub use self::{
     conversations::{Continued, Conversations, Limits, Save},
-    document::{Item, Object, Turn},
+    document::{Item, Object, Redaction, Turn},
+    owners::Owners,
     port::StoreError,
 };
 

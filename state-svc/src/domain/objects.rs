@@ -86,6 +86,10 @@ impl Conversations {
                 change.header.bytes = change.header.bytes.saturating_sub(item.len() as u64);
                 change.remove.push(item_field(sequence));
             }
+            for (field, bytes) in document.orphaned_redactions()? {
+                change.header.bytes = change.header.bytes.saturating_sub(bytes);
+                change.remove.push(field);
+            }
             Ok(((), Plan::Change(change)))
         })
         .await

@@ -94,87 +94,85 @@ fn object(object: &Object) -> Response {
     json(body.to_string().into_bytes())
 }
 
-pub(super) async fn create(State(app): State<App>, Owner(owner): Owner, body: Body) -> Result<Response, Refusal> {
+pub(super) async fn create(State(app): State<App>, owner: Owner, body: Body) -> Result<Response, Refusal> {
     let body: Create = read(&app, body)?;
     let metadata = metadata(body.metadata)?;
     let id = ConversationId::mint();
     let items = items::prepare(body.items.unwrap_or_default(), &id)?;
-    let work = app.conversations.create(&owner, &id, metadata, &items);
+    let work = app.conversations.create(&owner.current, &id, metadata, &items);
     Ok(object(&app.metrics.observe("create_conversation", work).await?))
 }
 
-pub(super) async fn get(
-    State(app): State<App>,
-    Owner(owner): Owner,
-    Path(id): Path<String>,
-) -> Result<Response, Refusal> {
+pub(super) async fn get(State(app): State<App>, owner: Owner, Path(id): Path<String>) -> Result<Response, Refusal> {
     let id = parse(&id)?;
-    Ok(object(&app.metrics.observe("get_conversation", app.conversations.object(&owner, &id)).await?))
+    let owner = owner.of(&app, id.conversation).await?;
+    Ok(object(&app.metrics.observe("get_conversation", app.conversations.object(owner, &id)).await?))
 }
 
 pub(super) async fn update(
     State(app): State<App>,
-    Owner(owner): Owner,
+    owner: Owner,
     Path(id): Path<String>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let id = parse(&id)?;
+    let owner = owner.of(&app, id.conversation).await?;
     let body: Update = read(&app, body)?;
-    let work = app.conversations.update(&owner, &id, metadata(Some(body.metadata))?);
+    let work = app.conversations.update(owner, &id, metadata(Some(body.metadata))?);
     Ok(object(&app.metrics.observe("update_conversation", work).await?))
 }
 
-pub(super) async fn delete(
-    State(app): State<App>,
-    Owner(owner): Owner,
-    Path(id): Path<String>,
-) -> Result<Response, Refusal> {
+pub(super) async fn delete(State(app): State<App>, owner: Owner, Path(id): Path<String>) -> Result<Response, Refusal> {
     let id = parse(&id)?;
-    app.metrics.observe("delete_conversation", app.conversations.delete_object(&owner, &id)).await?;
+    let owner = owner.of(&app, id.conversation).await?;
+    app.metrics.observe("delete_conversation", app.conversations.delete_object(owner, &id)).await?;
     let body = serde_json::json!({"id": id.as_str(), "object": "conversation.deleted", "deleted": true});
     Ok(json(body.to_string().into_bytes()))
 }
 
 pub(super) async fn list(
     State(app): State<App>,
-    Owner(owner): Owner,
+    owner: Owner,
     Path(id): Path<String>,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
     let page = Page::read(&query)?;
     let id = parse(&id)?;
-    let items = app.metrics.observe("list_items", app.conversations.items(&owner, &id)).await?;
+    let owner = owner.of(&app, id.conversation).await?;
+    let items = app.metrics.observe("list_items", app.conversations.items(owner, &id)).await?;
     Ok(json(page.of(items)?))
 }
 
 pub(super) async fn append(
     State(app): State<App>,
-    Owner(owner): Owner,
+    owner: Owner,
     Path(id): Path<String>,
     Query(query): Query,
     body: Body,
 ) -> Result<Response, Refusal> {
     only_include(&query)?;
     let id = parse(&id)?;
+    let owner = owner.of(&app, id.conversation).await?;
     let body: Append = read(&app, body)?;
     if body.items.is_empty() {
         return Err(ApiError::invalid("Invalid 'items': expected at least one.").param("items").into());
     }
     let items = items::prepare(body.items, &id)?;
-    app.metrics.observe("append_items", app.conversations.append(&owner, &id, &items)).await?;
+    app.metrics.observe("append_items", app.conversations.append(owner, &id, &items)).await?;
     Ok(json(list_object(&items, false)))
 }
 
 pub(super) async fn item(
     State(app): State<App>,
-    Owner(owner): Owner,
+    owner: Owner,
     Path((id, item)): Path<(String, String)>,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
     only_include(&query)?;
     let id = parse(&id)?;
+    let owner = owner.of(&app, id.conversation).await?;
     let work = async {
-        let items = app.conversations.items(&owner, &id).await?;
+        let items = app.conversations.items(owner, &id).await?;
         let found = items.into_iter().find(|one| item_id(one).as_ref() == Some(&item));
         found.ok_or(Error::ItemNotFound(item))
     };
@@ -183,9 +181,10 @@ pub(super) async fn item(
 
 pub(super) async fn delete_item(
     State(app): State<App>,
-    Owner(owner): Owner,
+    owner: Owner,
     Path((id, item)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let id = parse(&id)?;
-    Ok(object(&app.metrics.observe("delete_item", app.conversations.delete_item(&owner, &id, &item)).await?))
+    let owner = owner.of(&app, id.conversation).await?;
+    Ok(object(&app.metrics.observe("delete_item", app.conversations.delete_item(owner, &id, &item)).await?))
 }

@@ -22,12 +22,15 @@ use fingerpost_core::error::ApiError;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    domain::{Conversations, Error, StoreError},
+    domain::{Conversations, Error, Owners, StoreError},
     metrics::Metrics,
 };
 
 /// The header in which the filter names the owner; clients' own are stripped before.
 pub const OWNER: &str = "x-fingerpost-owner";
+
+/// The header in which the filter names the owner as older keys made it, parted by commas.
+pub const OLDER_OWNERS: &str = "x-fingerpost-older-owners";
 
 /// What all handlers share.
 #[derive(Clone)]
@@ -66,14 +69,14 @@ pub fn router(app: App, grpc: Router) -> Router {
     grpc.merge(ours).fallback(unknown)
 }
 
-async fn unknown(headers: HeaderMap, uri: axum::http::Uri) -> Response {
+pub(crate) async fn unknown(headers: HeaderMap, uri: axum::http::Uri) -> Response {
     if crate::auth::is_grpc(&headers) {
         return tonic::Status::unimplemented("no such method").into_http::<axum::body::Body>().into_response();
     }
     answer(&ApiError::new(404, "invalid_request_error", format!("Invalid URL ({})", uri.path())))
 }
 
-async fn method_not_allowed() -> Response {
+pub(crate) async fn method_not_allowed() -> Response {
     answer(&ApiError::new(405, "invalid_request_error", "Not allowed on this URL.").code("method_not_supported"))
 }
 
@@ -112,7 +115,7 @@ fn json(body: Vec<u8>) -> Response {
 }
 
 /// What a handler refuses with.
-struct Refusal(ApiError);
+pub(crate) struct Refusal(ApiError);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -164,15 +167,29 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 }
 
 /// Whose request it is.
-struct Owner(String);
+struct Owner {
+    /// As of today.
+    current: String,
+    /// As older keys made it.
+    older: Vec<String>,
+}
+
+impl Owner {
+    /// The form that has the conversation.
+    async fn of(&self, app: &App, conversation: u64) -> Result<&str, Refusal> {
+        let owners = Owners { current: &self.current, older: &self.older };
+        Ok(app.conversations.owning(owners, conversation).await?)
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for Owner {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let value = parts.headers.get(OWNER).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-        match value.filter(|value| !value.is_empty()) {
-            Some(value) => Ok(Self(value.to_owned())),
+        let header = |name| parts.headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let older = header(OLDER_OWNERS).into_iter().flat_map(|value| value.split(',')).map(str::to_owned).collect();
+        match header(OWNER).filter(|value| !value.is_empty()) {
+            Some(value) => Ok(Self { current: value.to_owned(), older }),
             None => {
                 let message = "The request names no owner: it must come through the router.";
                 Err(Refusal(ApiError::new(401, "authentication_error", message)))

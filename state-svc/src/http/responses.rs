@@ -54,13 +54,14 @@ fn asked(query: &[(String, String)]) -> Result<Asked, ApiError> {
 
 pub(super) async fn get(
     State(app): State<App>,
-    Owner(owner): Owner,
+    owner: Owner,
     Path(id): Path<String>,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
     let asked = asked(&query)?;
     let id = parse(&id)?;
-    let response = app.metrics.observe("get_response", app.conversations.response(&owner, &id)).await?;
+    let owner = owner.of(&app, id.conversation).await?;
+    let response = app.metrics.observe("get_response", app.conversations.response(owner, &id)).await?;
     if !asked.stream {
         return Ok(json(response));
     }
@@ -69,25 +70,19 @@ pub(super) async fn get(
     Ok((headers, events).into_response())
 }
 
-pub(super) async fn delete(
-    State(app): State<App>,
-    Owner(owner): Owner,
-    Path(id): Path<String>,
-) -> Result<Response, Refusal> {
+pub(super) async fn delete(State(app): State<App>, owner: Owner, Path(id): Path<String>) -> Result<Response, Refusal> {
     let id = parse(&id)?;
-    app.metrics.observe("delete_response", app.conversations.delete_response(&owner, &id)).await?;
+    let owner = owner.of(&app, id.conversation).await?;
+    app.metrics.observe("delete_response", app.conversations.delete_response(owner, &id)).await?;
     let body = serde_json::json!({"id": id.as_str(), "object": "response", "deleted": true});
     Ok(json(body.to_string().into_bytes()))
 }
 
 /// What is stored here was finished before it was stored.
-pub(super) async fn cancel(
-    State(app): State<App>,
-    Owner(owner): Owner,
-    Path(id): Path<String>,
-) -> Result<Response, Refusal> {
+pub(super) async fn cancel(State(app): State<App>, owner: Owner, Path(id): Path<String>) -> Result<Response, Refusal> {
     let id = parse(&id)?;
-    app.metrics.observe("cancel_response", app.conversations.response(&owner, &id)).await?;
+    let owner = owner.of(&app, id.conversation).await?;
+    app.metrics.observe("cancel_response", app.conversations.response(owner, &id)).await?;
     Err(ApiError::invalid(
         "Cannot cancel a synchronous response: only a response created with background=true can be cancelled.",
     )
@@ -96,12 +91,13 @@ pub(super) async fn cancel(
 
 pub(super) async fn input_items(
     State(app): State<App>,
-    Owner(owner): Owner,
+    owner: Owner,
     Path(id): Path<String>,
     Query(query): Query,
 ) -> Result<Response, Refusal> {
     let page = Page::read(&query)?;
     let id = parse(&id)?;
-    let items = app.metrics.observe("list_input_items", app.conversations.input_items(&owner, &id)).await?;
+    let owner = owner.of(&app, id.conversation).await?;
+    let items = app.metrics.observe("list_input_items", app.conversations.input_items(owner, &id)).await?;
     Ok(json(page.of(items)?))
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use fingerpost_state::{
     domain::{
-        Continued, Conversations, Error, Item, Limits, Save, Turn,
+        Continued, Conversations, Error, Item, Limits, Redaction, Save, Turn,
         clock::Clock,
         ids::{ConversationId, ResponseId},
         port::ConversationStore,
@@ -145,7 +145,7 @@ pub fn response(id: &ResponseId) -> Vec<u8> {
 }
 
 pub fn turn(id: &ResponseId) -> Turn {
-    Turn { response_id: id.as_str().to_owned(), input: input(id), output: output(id) }
+    Turn { response_id: id.as_str().to_owned(), input: input(id), output: output(id), redactions: Vec::new() }
 }
 
 pub async fn save_in(
@@ -155,7 +155,26 @@ pub async fn save_in(
     conversation: Option<&ConversationId>,
 ) -> Result<(), Error> {
     let (response, input) = (response(id), input(id));
-    conversations.save(OWNER, Save { id, parent, conversation, response: &response, input: &input }).await
+    let save = Save { id, parent, conversation, response: &response, input: &input, redactions: &[] };
+    conversations.save(OWNER, save).await
+}
+
+pub fn redaction(placeholder: &str, digest: u8) -> Redaction {
+    Redaction { placeholder: placeholder.to_owned(), digest: vec![digest; 16] }
+}
+
+/// Saves a turn that redacted something.
+pub async fn save_redacted(
+    bed: &Bed,
+    id: &ResponseId,
+    parent: Option<&ResponseId>,
+    conversation: Option<&ConversationId>,
+    redactions: &[Redaction],
+) -> Result<(), Error> {
+    let (response, input) = (response(id), input(id));
+    bed.conversations
+        .save(OWNER, Save { id, parent, conversation, response: &response, input: &input, redactions })
+        .await
 }
 
 pub fn not_found<T: std::fmt::Debug>(result: &Result<T, Error>) -> bool {

@@ -118,7 +118,7 @@ pub async fn turns_and_bytes_are_capped(engine: Engine) {
     bed.save(&id(1, 3), Some(&id(1, 1))).await.unwrap();
     let (big, body) = (id(2, 1), response(&id(2, 1)));
     let input = vec![format!("{{\"id\":\"x\",\"text\":\"{}\"}}", "x".repeat(2_000)).into_bytes()];
-    let save = Save { id: &big, parent: None, conversation: None, response: &body, input: &input };
+    let save = Save { id: &big, parent: None, conversation: None, response: &body, input: &input, redactions: &[] };
     let error = bed.conversations.save(OWNER, save).await.unwrap_err().to_string();
     assert!(error.contains("response_api.max_conversation_bytes") && error.contains("2000"), "{error}");
     assert!(not_found(&bed.get(&big).await));

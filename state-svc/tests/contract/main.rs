@@ -42,7 +42,8 @@ fn main() -> ExitCode {
         port: a_stale_commit_changes_nothing;
         saving: chains_load_oldest_first, branches_load_their_own_ancestors, another_owner_finds_nothing,
             an_altered_id_finds_nothing, saving_twice_changes_nothing, a_missing_parent_is_told,
-            contradictions_are_refused, concurrent_follow_ups_all_survive, items_are_found_by_id;
+            contradictions_are_refused, concurrent_follow_ups_all_survive, items_are_found_by_id,
+            redactions_come_back_with_their_turns, what_an_older_key_made_goes_on;
         deleting: a_deleted_response_is_hidden_at_once, children_keep_their_deleted_parents,
             what_nobody_needs_is_gone, the_last_response_takes_the_conversation;
         keeping: conversations_expire_whole, continuing_renews, what_expired_does_not_shine_through,
@@ -50,7 +51,8 @@ fn main() -> ExitCode {
             a_sweep_lets_expired_ones_go;
         objects: an_object_is_made_changed_and_deleted, items_are_listed_appended_and_deleted,
             a_response_appends_to_its_object, concurrent_appends_all_survive,
-            following_a_response_of_an_object_brings_its_items, an_object_outlives_its_responses;
+            following_a_response_of_an_object_brings_its_items, an_object_outlives_its_responses,
+            an_objects_placeholders_outlive_its_responses;
         growth: storage_grows_linearly, a_long_conversation_loads_in_one_round_trip;
     };
     let mut trials = Vec::new();

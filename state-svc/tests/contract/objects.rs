@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use fingerpost_state::domain::{Continued, Error, Turn};
 
 use crate::bed::{
-    Bed, Engine, LIMITS, OWNER, TTL, id, input, item, item_id, not_found, object_id, output, save_in, turn,
+    Bed, Engine, LIMITS, OWNER, TTL, id, input, item, item_id, not_found, object_id, output, redaction, save_in,
+    save_redacted, turn,
 };
 
 pub async fn an_object_is_made_changed_and_deleted(engine: Engine) {
@@ -113,4 +114,30 @@ pub async fn an_object_outlives_its_responses(engine: Engine) {
     assert!(not_found(&all.items(OWNER, &one).await));
     assert!(not_found(&save_in(all, &id(1, 3), None, Some(&one)).await));
     assert_eq!(bed.chain(&second).await.unwrap().last(), Some(&turn(&second)));
+}
+
+pub async fn an_objects_placeholders_outlive_its_responses(engine: Engine) {
+    let bed = Bed::new(engine, LIMITS).await;
+    let (all, object) = (&bed.conversations, object_id(1));
+    let (one, two) = (redaction("[PERSON_1]", 1), redaction("[PERSON_2]", 2));
+    all.create(OWNER, &object, BTreeMap::new(), &[]).await.unwrap();
+    // Nodes are random: the order is that of the items.
+    let (first, second) = (id(1, 9), id(1, 3));
+    save_redacted(&bed, &first, None, Some(&object), &[one.clone()]).await.unwrap();
+    save_redacted(&bed, &second, None, Some(&object), &[two.clone()]).await.unwrap();
+    // The items of both turns are in the object, whatever becomes of the responses.
+    let redactions = async || {
+        let (turns, _) = all.continued(OWNER, Some(Continued::Conversation(&object)), &[]).await.unwrap();
+        turns.into_iter().flat_map(|turn| turn.redactions).collect::<Vec<_>>()
+    };
+    assert_eq!(redactions().await, [one.clone(), two.clone()]);
+    // A turn that began in the object has what came before it in front, and no more.
+    let chain: Vec<_> = bed.chain(&second).await.unwrap().into_iter().map(|turn| turn.redactions).collect();
+    assert_eq!(chain, [vec![one.clone()], vec![two.clone()]]);
+    bed.delete(&first).await;
+    assert_eq!(redactions().await, [one, two.clone()]);
+    all.delete_object(OWNER, &object).await.unwrap();
+    assert_eq!(bed.chain(&second).await.unwrap().last().unwrap().redactions, [two]);
+    bed.delete(&second).await;
+    assert_eq!(all.totals().await.unwrap().conversations, 0);
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use fingerpost_state::domain::{Continued, Error, Save, ids::ResponseId};
+use fingerpost_state::domain::{Continued, Error, Owners, Save, ids::ResponseId};
 
 use crate::bed::{
-    Bed, Engine, LIMITS, OWNER, id, input, item, item_id, not_found, object_id, output, response, save_in, turn,
+    Bed, Engine, LIMITS, OWNER, id, input, item, item_id, not_found, object_id, output, redaction, response, save_in,
+    save_redacted, turn,
 };
 
 pub async fn chains_load_oldest_first(engine: Engine) {
@@ -50,7 +51,8 @@ pub async fn another_owner_finds_nothing(engine: Engine) {
     assert!(not_found(&all.delete_item(other, &object, &item_id(1, 9, 0)).await));
     assert!(not_found(&all.delete_object(other, &object).await));
     let (body, follow) = (response(&id(1, 2)), id(1, 2));
-    let save = Save { id: &follow, parent: Some(&first), conversation: None, response: &body, input: &[] };
+    let save =
+        Save { id: &follow, parent: Some(&first), conversation: None, response: &body, input: &[], redactions: &[] };
     assert!(not_found(&all.save(other, save).await));
     // Nothing of it did anything.
     assert_eq!(bed.get(&first).await.unwrap(), response(&first));
@@ -110,7 +112,7 @@ pub async fn contradictions_are_refused(engine: Engine) {
         (&body, b"{\"id\":\"x\"}, {\"id\":\"y\"}"),
     ] {
         let input = vec![input.to_vec()];
-        let save = Save { id: &first, parent: None, conversation: None, response, input: &input };
+        let save = Save { id: &first, parent: None, conversation: None, response, input: &input, redactions: &[] };
         refused(bed.conversations.save(OWNER, save).await);
     }
     assert_eq!(bed.conversations.totals().await.unwrap().conversations, 0);
@@ -153,4 +155,51 @@ pub async fn items_are_found_by_id(engine: Engine) {
     bed.save(&id(2, 2), Some(&id(2, 1))).await.unwrap();
     bed.delete(&id(2, 1)).await;
     assert!(not_found(&bed.conversations.continued(OWNER, None, &wanted[..1]).await));
+}
+
+pub async fn redactions_come_back_with_their_turns(engine: Engine) {
+    let bed = Bed::new(engine, LIMITS).await;
+    let (first, second, third) = (id(1, 1), id(1, 2), id(1, 3));
+    let (one, two) = (redaction("[PERSON_1]", 1), redaction("[PERSON_2]", 2));
+    save_redacted(&bed, &first, None, None, &[one.clone()]).await.unwrap();
+    bed.save(&second, Some(&first)).await.unwrap();
+    save_redacted(&bed, &third, Some(&second), None, &[two.clone(), one.clone()]).await.unwrap();
+    let found: Vec<_> = bed.chain(&third).await.unwrap().into_iter().map(|turn| turn.redactions).collect();
+    assert_eq!(found, [vec![one.clone()], vec![], vec![two.clone(), one.clone()]]);
+    // Saving it again is saving the same; with other placeholders it is not.
+    save_redacted(&bed, &third, Some(&second), None, &[two, one.clone()]).await.unwrap();
+    let other = save_redacted(&bed, &third, Some(&second), None, &[one]).await;
+    assert!(matches!(other, Err(Error::Exists(_))), "{other:?}");
+    for id in [&third, &second, &first] {
+        bed.delete(id).await;
+    }
+    assert_eq!(bed.conversations.totals().await.unwrap().conversations, 0, "nothing stays");
+}
+
+pub async fn what_an_older_key_made_goes_on(engine: Engine) {
+    let bed = Bed::new(engine, LIMITS).await;
+    let (all, older) = (&bed.conversations, ["older".to_owned(), OWNER.to_owned()]);
+    let now = Owners { current: "new", older: &older };
+    let (first, second, third) = (id(1, 1), id(1, 2), id(1, 3));
+    bed.save(&first, None).await.unwrap();
+    let (body, items) = (response(&second), input(&second));
+    let save =
+        Save { id: &second, parent: Some(&first), conversation: None, response: &body, input: &items, redactions: &[] };
+    all.save(now, save).await.unwrap();
+    let (turns, found) = all.continued(now, Some(Continued::Response(&second)), &[item_id(1, 1, 0)]).await.unwrap();
+    assert_eq!((turns, found), (vec![turn(&first), turn(&second)], input(&first)));
+    // It is still the older owner's, and stays whole: without that key, nothing of it is found.
+    assert_eq!(bed.ids(&second).await.len(), 2);
+    assert!(not_found(&all.continued("new", Some(Continued::Response(&second)), &[]).await));
+    let stranger = Owners { current: "new", older: &older[..1] };
+    assert!(not_found(&all.continued(stranger, Some(Continued::Response(&second)), &[]).await));
+    // What begins now is the new owner's.
+    let fresh = id(2, 3);
+    let (body, items) = (response(&fresh), input(&fresh));
+    let save = Save { id: &fresh, parent: None, conversation: None, response: &body, input: &items, redactions: &[] };
+    all.save(now, save).await.unwrap();
+    assert_eq!(all.response("new", &fresh).await.unwrap(), body);
+    assert!(not_found(&all.continued(now, Some(Continued::Response(&third)), &[]).await));
+    assert_eq!(all.owning(now, 1).await.unwrap(), OWNER);
+    assert_eq!((all.owning(now, 2).await.unwrap(), all.owning(now, 9).await.unwrap()), ("new", "new"));
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use fingerpost_state::{
-    config::{Backend, Settings, TlsFiles},
+    config::{Backend, Services, Settings, TlsFiles},
     domain::Limits,
     serve::{ServeOptions, serve},
 };
@@ -13,7 +13,9 @@ pub const OWNER: &str = "tenant-a";
 
 /// Ends when it is told to, or dropped with its runtime.
 pub struct Running {
+    /// Of the state service; where that is not served, of the management API.
     pub address: SocketAddr,
+    pub management: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
@@ -30,13 +32,15 @@ pub fn settings() -> Settings {
 }
 
 impl Running {
-    pub async fn start(settings: Settings) -> Self {
+    pub async fn start(services: impl Into<Services>) -> Self {
+        let services = services.into();
         let ((stop, stopped), (ready, bound)) = (oneshot::channel(), oneshot::channel());
         let options = ServeOptions { ready_file: None::<PathBuf>, ready: Some(ready) };
         let served = tokio::spawn(async move {
-            serve(settings, options, async { drop(stopped.await) }).await.unwrap();
+            serve(services, options, async { drop(stopped.await) }).await.unwrap();
         });
-        Self { address: bound.await.unwrap().state, stop, served }
+        let bound = bound.await.unwrap();
+        Self { address: bound.state.or(bound.management).unwrap(), management: bound.management, stop, served }
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -3,6 +3,7 @@
 //! are named by environment variable or file.
 
 mod guards;
+mod management;
 mod model;
 mod response_api;
 mod units;
@@ -15,6 +16,7 @@ pub use self::{
         Action, EntityType, GuardOverrides, GuardScope, Guards, JailbreakGuard, JailbreakOverride, PiiGuard,
         PiiOverride, ResponseAction, ResponseGuards, ResponsePiiGuard, Unscannable,
     },
+    management::Management,
     model::{Api, Auth, Endpoint, Model, ModelOptions, Retry, RetryOn, Target, TargetError, Tls},
     response_api::{
         Instructions, JwtOwner, Owner, Redis, ResponseApi, Secret, StateCallout, StoreBackend, id_key_variable,
@@ -55,6 +57,9 @@ pub struct Config {
     /// The Responses API and what it stores.
     #[serde(default)]
     pub response_api: ResponseApi,
+    /// The management API; none where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub management: Option<Management>,
     /// Whose a stored response is.
     #[serde(default)]
     pub owner: Owner,

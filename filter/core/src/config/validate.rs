@@ -1,6 +1,7 @@
 //! What types cannot say: names that refer, things that must be unique, rules that must compile.
 
 mod guards;
+mod management;
 mod response_api;
 
 use std::{collections::HashSet, fmt, net::SocketAddr};
@@ -70,6 +71,7 @@ impl Config {
         report.passthrough(self);
         report.limits(self);
         report.response_api(self);
+        report.management(self);
         report.guards(self);
         if report.0.is_empty() { Ok(()) } else { Err(ConfigError(report.0)) }
     }

@@ -11,7 +11,7 @@ use super::{
     refuse,
     request::{self, Sent},
     response::Return,
-    turn::Turn,
+    turn::{self, Turn},
 };
 use crate::{
     body::Edit,
@@ -153,8 +153,10 @@ fn prepare(plugin: &Plugin, awaiting: Awaiting, turn: &Turn, routed: Routed) -> 
             conversation_hex: format!("{:016x}", id.conversation),
             node_hex: format!("{:016x}", id.node),
         };
+        let (owner, older_owners) = turn::by_age(&head.owners);
         let save = request.store.then(|| SaveResponseRequest {
-            owner: head.owner().map(ToString::to_string).unwrap_or_default(),
+            owner,
+            older_owners,
             response_id: minted.response_id.clone(),
             previous_response_id: turn.previous.as_ref().map(|previous| previous.text.clone()).unwrap_or_default(),
             conversation_id: turn.conversation.map(|id| id.to_string()).unwrap_or_default(),

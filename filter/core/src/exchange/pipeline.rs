@@ -138,7 +138,7 @@ impl Awaiting {
 
     /// The call for what lies in the state service, where something does.
     pub(super) fn load(&mut self, plugin: &Plugin) -> Option<Callout> {
-        let message = self.turn.as_ref().and_then(|turn| turn.load(self.head.owner()))?;
+        let message = self.turn.as_ref().and_then(|turn| turn.load(&self.head.owners))?;
         self.history = Slot::Asked;
         Some(callout(plugin, Call::Load, message, &self.head.headers))
     }

@@ -37,8 +37,10 @@ pub(super) fn request(plugin: &Plugin, target: Target<'_>, asker: Asker<'_>) -> 
 fn to_state(asker: &Asker<'_>) -> (State, Effects) {
     let mut effects = Effects::default();
     effects.headers.push((names::SERVICE, Some(b"state".to_vec())));
-    let owner = asker.owners.first().map(ToString::to_string).unwrap_or_default();
+    let (owner, older) = turn::by_age(&asker.owners);
     effects.headers.push((names::OWNER, Some(owner.into_bytes())));
+    // Only owners by credential have older forms, and those are hexadecimal: no comma is part of one.
+    effects.headers.extend((!older.is_empty()).then(|| (names::OLDER_OWNERS, Some(older.join(",").into_bytes()))));
     if asker.headers.find("authorization").is_some() {
         effects.headers.push(("authorization", None));
     }

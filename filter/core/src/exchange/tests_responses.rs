@@ -368,3 +368,35 @@ fn no_body_outgrows_envoys_buffer() {
     let effects = chunk(&mut stream, b"data: [DONE]\n\n", true);
     assert_eq!((body(&effects), effects.callouts.len()), (String::new(), 0), "nothing more, and nothing stored");
 }
+
+#[test]
+fn what_an_older_key_made_is_asked_for_too() {
+    let mut run = run(|config| config["id_keys"] = json!([{"env": "NEW"}, {"env": "OLD"}]));
+    let mut old = Run::new(|_| {});
+    let keys: [&str; 2] = ["fedcba9876543210", "0123456789abcdef"];
+    run.plugin = Plugin::new(run.plugin.config.clone(), &keys, 7).unwrap();
+    let stored = |run: &mut Run| {
+        run.exchange = Exchange::default();
+        let path = format!("/v1/conversations/conv_{}", "0".repeat(32));
+        let head = [(":method", "GET"), (":path", path.as_str()), ("authorization", "Bearer x")];
+        let headers = head.into_iter().collect();
+        run.exchange.on(&run.plugin, Event::RequestHeaders { headers, claim: None, end: true })
+    };
+    let (now, before) = (stored(&mut run), stored(&mut old));
+    assert_eq!(header(&now, "x-fingerpost-older-owners"), header(&before, "x-fingerpost-owner"));
+    assert_eq!(header(&before, "x-fingerpost-older-owners"), None);
+    let owners = (header(&now, "x-fingerpost-owner").unwrap(), header(&before, "x-fingerpost-owner").unwrap());
+    assert_ne!(owners.0, owners.1);
+
+    let first = first_turn(&mut old);
+    let body = json!({"model": "general", "input": "and?", "previous_response_id": first.response_id});
+    let effects = create_as(&mut run, &[("authorization", "Bearer x")], &body);
+    let load = LoadConversationRequest::decode(effects.callouts[0].message.as_slice()).unwrap();
+    assert_eq!((load.owner.as_str(), load.older_owners.as_slice()), (owners.0, &[owners.1.to_owned()][..]));
+    let loaded = LoadConversationResponse { turns: vec![Turn::default()], ..LoadConversationResponse::default() };
+    result(&mut run, Call::Load, Ok(&loaded.encode_to_vec()));
+    response_headers(&mut run, JSON.to_vec());
+    let effects = chunk(&mut run, CHAT.as_bytes(), true);
+    let save = SaveResponseRequest::decode(effects.callouts[0].message.as_slice()).unwrap();
+    assert_eq!((save.owner.as_str(), save.older_owners.as_slice()), (owners.0, &[owners.1.to_owned()][..]));
+}

@@ -50,7 +50,7 @@ pub(super) struct Previous {
 
 impl Turn {
     /// The encoded `LoadConversation`, where something of the turn lies in the state service.
-    pub(super) fn load(&self, owner: Option<&Owner>) -> Option<Vec<u8>> {
+    pub(super) fn load(&self, owners: &[Owner]) -> Option<Vec<u8>> {
         let from = match (&self.previous, self.conversation) {
             (Some(Previous { id: ResponseId::Memory(id), .. }), _) => Some(From::PreviousResponseId(id.to_string())),
             (_, Some(id)) => Some(From::ConversationId(id.to_string())),
@@ -59,11 +59,8 @@ impl Turn {
         if from.is_none() && self.references.is_empty() {
             return None;
         }
-        let owner = owner.map(ToString::to_string).unwrap_or_default();
-        Some(
-            LoadConversationRequest { owner, item_ids: self.references.clone(), from, older_owners: Vec::new() }
-                .encode_to_vec(),
-        )
+        let (owner, older_owners) = by_age(owners);
+        Some(LoadConversationRequest { owner, item_ids: self.references.clone(), from, older_owners }.encode_to_vec())
     }
 
     /// Which conversation of the state service the turn belongs to.
@@ -74,6 +71,12 @@ impl Turn {
             _ => self.minted.0,
         }
     }
+}
+
+/// The owner as of today, and as older keys made it.
+pub(super) fn by_age(owners: &[Owner]) -> (String, Vec<String>) {
+    let mut owners = owners.iter().map(ToString::to_string);
+    (owners.next().unwrap_or_default(), owners.collect())
 }
 
 /// Reads a body of `POST /v1/responses` or `.../input_tokens`.

@@ -107,7 +107,7 @@ impl Report {
         }
     }
 
-    fn secret(&mut self, at: &str, secret: &Secret) {
+    pub(super) fn secret(&mut self, at: &str, secret: &Secret) {
         match secret {
             Secret::Env(name) => self.variable(&format!("{at}.env"), name),
             Secret::File(path) if path.as_os_str().is_empty() => {
