@@ -57,6 +57,7 @@ pub(crate) struct Running {
 impl Stream {
     fn on(&mut self, side: Side, event: Event<'_>) -> Action {
         let shared = Rc::clone(&self.shared);
+        let in_callout = matches!(event, Event::CalloutResult { .. });
         let mut effects = self.exchange.on(&shared.plugin, event);
         let mut failed = VecDeque::new();
         let mut action = loop {
@@ -73,8 +74,8 @@ impl Stream {
             let Some(call) = failed.pop_front() else { break action };
             let outcome = Err(CalloutError::Dispatch);
             effects = self.exchange.on(&shared.plugin, Event::CalloutResult { call, outcome, waited: Micros(0) });
-            // The stream was never paused: its callback still runs.
-            if effects.flow == Flow::Resume {
+            // Unless this is a callout's own callback, the stream was never paused: its callback still runs.
+            if effects.flow == Flow::Resume && !in_callout {
                 effects.flow = Flow::Continue;
             }
         };

@@ -177,4 +177,6 @@ mod tests;
 #[cfg(test)]
 mod tests_guards;
 #[cfg(test)]
+mod tests_guards_turns;
+#[cfg(test)]
 mod tests_responses;

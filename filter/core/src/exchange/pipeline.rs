@@ -263,6 +263,17 @@ fn settle(plugin: &Plugin, mut awaiting: Box<Awaiting>) -> (State, Effects) {
     }
     routed.processing_ms = awaiting.waited.unwrap_or_default().millis();
     routed.classification_ms = awaiting.classified.map(Micros::millis);
+    let checks = routed.guarded.as_ref().map(|guarded| guarded.checks.header());
+    let count = std::mem::take(&mut routed.guard_count);
+    let (state, mut effects) = forward(plugin, awaiting, routed);
+    // Whatever becomes of it now: the guards have spoken.
+    effects.checks = checks;
+    effects.count.extend(count);
+    (state, effects)
+}
+
+/// Writes what the backend gets.
+fn forward(plugin: &Plugin, mut awaiting: Box<Awaiting>, routed: Routed) -> (State, Effects) {
     match awaiting.turn.take() {
         None => {
             let Awaiting { head, body, parsed, rewritten, .. } = *awaiting;

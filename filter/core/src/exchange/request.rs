@@ -289,8 +289,6 @@ pub(super) fn sent(mut effects: Effects, routed: Routed, sent: Sent) -> (State, 
     }
     effects.count.extend(routed.fallback.map(Counter::Fallback));
     effects.count.extend((0..routed.failed_rules).map(|_| Counter::RuleError));
-    effects.count.extend(routed.guard_count.iter().copied());
-    effects.checks = routed.guarded.as_ref().map(|guarded| guarded.checks.header());
     let Sent { back, endpoint } = sent;
     (State::Forwarded(Box::new(Forwarded { routed, endpoint, back })), effects)
 }

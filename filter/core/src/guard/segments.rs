@@ -313,10 +313,12 @@ impl<'a> Walker<'a> {
     /// Token ids instead of text.
     fn number(&mut self) {
         let depth = self.frames.len();
+        // The list itself, or one in it.
+        let is_list = self.frames.get(1).is_some_and(|list| !list.object) && depth <= 3;
         let is_body = self.document == Document::Body;
         let Some(frame) = self.frames.last_mut() else { return };
         let tokens = frame.under.is_some_and(|key| matches!(key.value, Value::Tokens | Value::Messages));
-        if is_body && !frame.object && tokens && depth <= 3 && !std::mem::replace(&mut frame.counted, true) {
+        if is_body && is_list && !frame.object && tokens && !std::mem::replace(&mut frame.counted, true) {
             self.building.unread.push(Kind::Tokens);
             self.building.prompt |= self.prompts;
         }
