@@ -35,8 +35,9 @@ fn body(kib: usize, model: &str) -> Vec<u8> {
     json!({"model": model, "messages": messages, "temperature": 0.7, "max_tokens": 150}).to_string().into_bytes()
 }
 
-fn plugin() -> Plugin {
+fn plugin(guards: &serde_json::Value) -> Plugin {
     let config = json!({
+        "guards": guards,
         "default_model": "general",
         "models": [
             {"name": "general", "upstream_name": "org/general-7b", "endpoints": [
@@ -83,7 +84,8 @@ fn exchange(plugin: &Plugin, body: Vec<u8>) {
 }
 
 fn bench(c: &mut Criterion) {
-    let plugin = plugin();
+    let open = plugin(&json!({}));
+    let guarded = plugin(&json!({"pii": {"on_error": "open"}, "jailbreak": {"on_error": "open"}}));
     for size in SIZES {
         let mut group = c.benchmark_group(format!("{size}KiB"));
         let named = body(size, "general");
@@ -96,10 +98,12 @@ fn bench(c: &mut Criterion) {
                 BatchSize::LargeInput,
             );
         });
-        for (name, model) in [("named", "general"), ("auto", "auto")] {
+        for (name, model, plugin) in
+            [("named", "general", &open), ("auto", "auto", &open), ("guarded", "auto", &guarded)]
+        {
             let body = body(size, model);
             group.bench_with_input(BenchmarkId::from_parameter(name), &body, |b, body| {
-                b.iter_batched(|| body.clone(), |body| exchange(&plugin, black_box(body)), BatchSize::LargeInput);
+                b.iter_batched(|| body.clone(), |body| exchange(plugin, black_box(body)), BatchSize::LargeInput);
             });
         }
         group.finish();
