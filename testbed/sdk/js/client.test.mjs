@@ -193,6 +193,14 @@ test("a violation", async () => {
   assert.deepEqual([error.code, error.entitiesFound, error.actionTaken], ["jailbreak_detected", [], undefined]);
 });
 
+test("a violation in mid-stream", async () => {
+  const frames = `data: {"id":"c","object":"chat.completion.chunk","choices":[]}\n\ndata: ${JSON.stringify({ error: pii })}\n\n`;
+  const fetch = async () => new Response(frames, { headers: { "content-type": "text/event-stream" } });
+  const stream = await new Fingerpost({ fetch }).chatCompletion("x", "auto", { stream: true });
+  const error = await failure(textOf(stream), Fingerpost.APIError);
+  assert.deepEqual([error.type, error.code], ["security_violation", "pii_detected"]);
+});
+
 test("a rate limit", async () => {
   for (const [headers, body, expected] of [
     [{ "retry-after": "1.5", "x-ratelimit-retry-after": "9" }, { error: limit }, 1.5],

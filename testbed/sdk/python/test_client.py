@@ -1,6 +1,7 @@
 """The Python client, clients/python: most of it against the real stack, whose address is in `OPENAI_BASE_URL`. What that stack does not
 answer (a guard's 403, the router's own 429, health) comes from a transport of the SDK's that is told what to answer."""
 
+import json
 import os
 import unittest
 
@@ -48,19 +49,19 @@ LIMIT = {
 }
 
 
-def scripted(status, json, headers=None):
+def scripted(status, body, headers=None):
     """A transport that answers so, and the requests that it got."""
     seen = []
 
     def answer(request):
         seen.append(request)
-        return httpx2.Response(status, json=json, headers=headers)
+        return httpx2.Response(status, json=body, headers=headers)
 
     return httpx2.MockTransport(answer), seen
 
 
-def offline(status, json, headers=None, **options):
-    transport, seen = scripted(status, json, headers)
+def offline(status, body, headers=None, **options):
+    transport, seen = scripted(status, body, headers)
     return Fingerpost(http_client=DefaultHttpxClient(transport=transport), max_retries=0, **options), seen
 
 
@@ -257,6 +258,17 @@ class Offline(unittest.TestCase):
         with self.assertRaises(SecurityViolation) as caught:
             client.chat_completion("x")
         self.assertEqual((caught.exception.entities_found, caught.exception.action_taken), ([], None))
+
+    def test_a_violation_in_mid_stream(self):
+        frames = 'data: {"id": "c", "object": "chat.completion.chunk", "choices": []}\n\ndata: ' + json.dumps(PII) + "\n\n"
+        reply = httpx2.Response(200, text=frames, headers={"content-type": "text/event-stream"})
+        transport = httpx2.MockTransport(lambda request: reply)
+        with Fingerpost(http_client=DefaultHttpxClient(transport=transport)) as client:
+            stream = client.chat_completion("x", stream=True)
+            self.assertEqual(next(stream).id, "c")
+            with self.assertRaises(openai.APIError) as caught:
+                next(stream)
+        self.assertEqual((caught.exception.type, caught.exception.code), ("security_violation", "pii_detected"))
 
     def test_a_rate_limit(self):
         for headers, body, expected in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal, overload
 
 import openai
@@ -35,7 +35,7 @@ class Fingerpost(OpenAI):
         self,
         base_url: str | None = None,
         *,
-        api_key: Any = None,
+        api_key: str | Callable[[], str] | None = None,
         management_url: str = MANAGEMENT_URL,
         **kwargs: Any,
     ) -> None:
@@ -74,14 +74,15 @@ class Fingerpost(OpenAI):
     def get_health(self) -> Health:
         """The router's health, of the management API. Not retried: it says what is now."""
         try:
-            return self.with_options(max_retries=0).get(_health_url(self), cast_to=Health, options={"headers": _ANONYMOUS})
+            return self.get(_health_url(self), cast_to=Health, options={"headers": _ANONYMOUS, "max_retries": 0})
         except openai.APIStatusError as error:
             return _known(error)
 
     @override
-    def copy(self, *, management_url: str | None = None, _extra_kwargs: Mapping[str, Any] = {}, **kwargs: Any) -> Self:
-        extra = {"management_url": management_url or self.management_url, **_extra_kwargs}
-        return super().copy(_extra_kwargs=extra, **kwargs)
+    def copy(self, *, management_url: str | None = None, **kwargs: Any) -> Self:
+        copied = super().copy(**kwargs)
+        copied.management_url = management_url or self.management_url
+        return copied
 
     with_options = copy
 
@@ -100,7 +101,7 @@ class AsyncFingerpost(AsyncOpenAI):
         self,
         base_url: str | None = None,
         *,
-        api_key: Any = None,
+        api_key: str | Callable[[], Awaitable[str]] | None = None,
         management_url: str = MANAGEMENT_URL,
         **kwargs: Any,
     ) -> None:
@@ -139,14 +140,15 @@ class AsyncFingerpost(AsyncOpenAI):
     async def get_health(self) -> Health:
         """The router's health, of the management API. Not retried: it says what is now."""
         try:
-            return await self.with_options(max_retries=0).get(_health_url(self), cast_to=Health, options={"headers": _ANONYMOUS})
+            return await self.get(_health_url(self), cast_to=Health, options={"headers": _ANONYMOUS, "max_retries": 0})
         except openai.APIStatusError as error:
             return _known(error)
 
     @override
-    def copy(self, *, management_url: str | None = None, _extra_kwargs: Mapping[str, Any] = {}, **kwargs: Any) -> Self:
-        extra = {"management_url": management_url or self.management_url, **_extra_kwargs}
-        return super().copy(_extra_kwargs=extra, **kwargs)
+    def copy(self, *, management_url: str | None = None, **kwargs: Any) -> Self:
+        copied = super().copy(**kwargs)
+        copied.management_url = management_url or self.management_url
+        return copied
 
     with_options = copy
 
