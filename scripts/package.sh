@@ -5,10 +5,11 @@ cd "$(dirname "$0")/.."
 python="${FINGERPOST_CACHE:-$HOME/.cache/fingerpost}/venv/bin/python"
 out="$PWD/target/packages"
 
-rm -rf "$out" clients/typescript/dist
+# Setuptools would pack what an earlier build left there.
+rm -rf "$out" clients/typescript/dist clients/python/build clients/python/src/fingerpost.egg-info
 mkdir -p "$out"
 echo "==> wheel of clients/python" >&2
-"$python" -m build --wheel --no-isolation --outdir "$out" clients/python
+"$python" -m build --wheel --no-isolation --outdir "$out" clients/python >/dev/null
 echo "==> npm tarball of clients/typescript" >&2
 cd clients/typescript
 npm run --silent build
