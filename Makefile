@@ -10,7 +10,7 @@ CARGO ?= cargo
 FILTER := target/wasm32-wasip1/wasm/fingerpost_filter.wasm
 BUILD := $(CARGO) build --locked --release
 
-.PHONY: help setup setup-run setup-gemma build filter services run test lint bench clean
+.PHONY: help setup setup-run setup-gemma setup-package build filter services run test lint bench package clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ setup-gemma:
 
 setup-run:
 	@scripts/setup.sh run
+
+setup-package:
+	@scripts/setup.sh package
 
 build: filter services ## Build the filter and the services
 
@@ -46,6 +49,9 @@ bench: setup build ## Measure; writes docs/benchmarks.md
 	$(CARGO) bench --locked -p fingerpost-core
 	target/release/fingerpost-bench
 	$(CARGO) run --locked --release --quiet -p fingerpost-core --example affinity | (printf "\n## Affinity\n\n"; cat) >>docs/benchmarks.md
+
+package: setup-package ## Build the clients' wheel and npm tarball into target/packages
+	@scripts/package.sh
 
 clean: ## Remove what the build made
 	$(CARGO) clean

