@@ -69,9 +69,10 @@ impl Explanation {
         types.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
     }
 
-    fn pii(&self) -> String {
+    fn pii(&self) -> Option<String> {
+        self.0.pointer("/signals/pii/types")?;
         let types = self.types("/signals/pii/types");
-        if types.is_empty() { "none".to_owned() } else { types }
+        Some(if types.is_empty() { "none".to_owned() } else { types })
     }
 
     fn jailbreak(&self) -> Option<String> {
@@ -106,7 +107,7 @@ impl Explanation {
         let rows = [
             ("category", self.category()),
             ("tokens", number("/signals/tokens").map(|tokens| format!("{tokens}, estimated"))),
-            ("personal data", Some(self.pii())),
+            ("personal data", self.pii()),
             ("jailbreak", self.jailbreak()),
             ("decision", Some(self.decision())),
             ("failed rules", failed.map(|failed| failed.to_string())),

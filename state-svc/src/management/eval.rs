@@ -12,7 +12,7 @@ use fingerpost_core::{
     route::Create,
     rules::{self, GuardSignals, JailbreakSignal, PiiSignal, RequestSignals, Signals},
 };
-use fingerpost_proto::classifier::{PiiEntity, SegmentAnalysis, Task};
+use fingerpost_proto::classifier::{AnalyzeResponse, JailbreakVerdict, PiiEntity, SegmentAnalysis, Task};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -155,8 +155,9 @@ struct Shown<'a> {
     attachments: usize,
     tools: usize,
     stream: bool,
-    pii: PiiShown,
-    jailbreak: JailbreakShown,
+    /// None where the classifier has no head for it.
+    pii: Option<PiiShown>,
+    jailbreak: Option<JailbreakShown>,
 }
 
 #[derive(Serialize)]
@@ -172,6 +173,20 @@ struct JailbreakShown {
     /// The disguise that was undone to see it.
     #[serde(skip_serializing_if = "String::is_empty")]
     disguise: String,
+}
+
+impl PiiShown {
+    fn new(guard: &PiiGuard, entities: &[PiiEntity]) -> Self {
+        let types = acted_on(guard, entities);
+        Self { detected: !types.is_empty(), types }
+    }
+}
+
+impl JailbreakShown {
+    fn new(guard: &JailbreakGuard, verdict: JailbreakVerdict) -> Self {
+        let JailbreakVerdict { score, disguise, .. } = verdict;
+        Self { score, detected: score >= guard.threshold, disguise }
+    }
 }
 
 /// What each guard would do; none where it is not configured.
@@ -237,6 +252,15 @@ fn outcome(guards: &Guards) -> &'static str {
     }
 }
 
+/// Every signal; where the classifier has no head for one that is not needed, those that are.
+async fn analyze(app: &Inner, texts: &[String]) -> Result<AnalyzeResponse, ApiError> {
+    let all = app.classifier.analyze(texts, &[Task::Category, Task::Jailbreak, Task::Pii]).await;
+    match all {
+        Err(error) if error.code == Some("task_not_served") => app.classifier.analyze(texts, &tasks(app)).await,
+        other => other,
+    }
+}
+
 pub(super) async fn eval(State(app): State<App>, body: Body) -> Result<Response, Refusal> {
     let Prompt { text, headers } = read(&app, body, r#"{"text": "...", "headers": {"name": "value"}}"#)?;
     let texts = [text];
@@ -245,17 +269,17 @@ pub(super) async fn eval(State(app): State<App>, body: Body) -> Result<Response,
         let message = format!("Invalid 'headers': {} headers, at most {MOST_HEADERS}.", headers.len());
         return Err(ApiError::invalid(message).param("headers").code("invalid_value").into());
     }
-    let reply = app.classifier.analyze(&texts, &[Task::Category, Task::Jailbreak, Task::Pii]).await?;
+    let reply = analyze(&app, &texts).await?;
     let processing_time_ms = millis(&reply);
     let analysis = there(reply.segments.into_iter().next())?;
     let [text] = &texts;
     let seen = see(&app, text, &headers, &analysis)?;
     let choice = app.plugin.choose(seen.signals());
     let decision = choice.and_then(|choice| choice.decision);
-    let entities = there(analysis.pii)?.entities;
-    let jailbreak = there(analysis.jailbreak)?;
-    let guards = guards(&app, decision, &entities, jailbreak.score);
-    let types = acted_on(&app.pii, &entities);
+    let (pii, jailbreak) = (analysis.pii.map(|pii| pii.entities), analysis.jailbreak);
+    // A configured guard's verdict is there: it was asked for.
+    let found = pii.as_deref().unwrap_or_default();
+    let guards = guards(&app, decision, found, jailbreak.as_ref().map_or(0.0, |verdict| verdict.score));
     let verdict = seen.verdict.as_ref();
     Ok(answer(&Evaluation {
         signals: Shown {
@@ -267,12 +291,8 @@ pub(super) async fn eval(State(app): State<App>, body: Body) -> Result<Response,
             attachments: seen.request.attachments,
             tools: seen.request.tools,
             stream: seen.request.stream,
-            pii: PiiShown { detected: !types.is_empty(), types },
-            jailbreak: JailbreakShown {
-                score: jailbreak.score,
-                detected: jailbreak.score >= app.jailbreak.threshold,
-                disguise: jailbreak.disguise,
-            },
+            pii: pii.map(|entities| PiiShown::new(&app.pii, &entities)),
+            jailbreak: jailbreak.map(|verdict| JailbreakShown::new(&app.jailbreak, verdict)),
         },
         decision: decision.map(|decision| Rule { name: &decision.name, when: &decision.when }),
         selected_model: choice

@@ -158,7 +158,7 @@ fn json(value: &impl Serialize) -> Response {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
     use std::collections::BTreeSet;
 
     use super::*;

@@ -123,8 +123,8 @@ pub async fn an_objects_placeholders_outlive_its_responses(engine: Engine) {
     all.create(OWNER, &object, BTreeMap::new(), &[]).await.unwrap();
     // Nodes are random: the order is that of the items.
     let (first, second) = (id(1, 9), id(1, 3));
-    save_redacted(&bed, &first, None, Some(&object), &[one.clone()]).await.unwrap();
-    save_redacted(&bed, &second, None, Some(&object), &[two.clone()]).await.unwrap();
+    save_redacted(&bed, &first, None, Some(&object), std::slice::from_ref(&one)).await.unwrap();
+    save_redacted(&bed, &second, None, Some(&object), std::slice::from_ref(&two)).await.unwrap();
     // The items of both turns are in the object, whatever becomes of the responses.
     let redactions = async || {
         let (turns, _) = all.continued(OWNER, Some(Continued::Conversation(&object)), &[]).await.unwrap();

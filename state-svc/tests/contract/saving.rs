@@ -161,7 +161,7 @@ pub async fn redactions_come_back_with_their_turns(engine: Engine) {
     let bed = Bed::new(engine, LIMITS).await;
     let (first, second, third) = (id(1, 1), id(1, 2), id(1, 3));
     let (one, two) = (redaction("[PERSON_1]", 1), redaction("[PERSON_2]", 2));
-    save_redacted(&bed, &first, None, None, &[one.clone()]).await.unwrap();
+    save_redacted(&bed, &first, None, None, std::slice::from_ref(&one)).await.unwrap();
     bed.save(&second, Some(&first)).await.unwrap();
     save_redacted(&bed, &third, Some(&second), None, &[two.clone(), one.clone()]).await.unwrap();
     let found: Vec<_> = bed.chain(&third).await.unwrap().into_iter().map(|turn| turn.redactions).collect();

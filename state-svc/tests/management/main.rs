@@ -195,6 +195,22 @@ async fn an_evaluation_says_what_would_become_of_a_prompt() {
 }
 
 #[tokio::test]
+async fn a_signal_that_nobody_gives_is_missed_only_where_a_guard_needs_it() {
+    let unguarded = Api::new(|gateway| {
+        gateway["guards"] = json!({});
+        gateway["decisions"].as_array_mut().unwrap().remove(0);
+    })
+    .await;
+    let prompt = json!({"text": "x^2 and no guard's head"});
+    let found = answer(&unguarded, "/api/v1/eval", &prompt).await;
+    assert_eq!((&found["selected_model"], &found["outcome"]), (&json!("math"), &json!("forward")));
+    assert_eq!((&found["signals"]["pii"], &found["signals"]["jailbreak"]), (&Value::Null, &Value::Null));
+    let guarded = Api::new(|_| {}).await;
+    let (status, refused) = guarded.post("/api/v1/eval", &prompt).await;
+    assert_eq!((status, &refused["error"]["code"]), (501, &json!("task_not_served")));
+}
+
+#[tokio::test]
 async fn the_classifiers_failures_are_told_apart() {
     let api = Api::new(|_| {}).await;
     for (text, status, code) in [

@@ -82,6 +82,9 @@ impl Classifier for Stub {
                 return Err(status);
             }
         }
+        if has("no guard's head") && request.tasks.iter().any(|task| *task != i32::from(Task::Category)) {
+            return Err(Status::invalid_argument("there is no head for TASK_JAILBREAK"));
+        }
         let segments = request.segments.iter().map(|segment| analyse(&segment.text, &request.tasks)).collect();
         let model_version = MODEL.to_owned();
         Ok(Response::new(AnalyzeResponse { segments, model_version, total_micros: 1_500, inference_micros: 1_000 }))
