@@ -5,16 +5,28 @@ use std::ops::Range;
 /// What an entity is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
+    /// An e-mail address.
+    EmailAddress,
     /// A named human.
     Person,
+    /// A company, agency, school, team or band.
+    Organization,
+    /// A place with a name.
+    Location,
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::EmailAddress, Self::Person, Self::Organization, Self::Location];
+
     /// The type's name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::EmailAddress => "EMAIL_ADDRESS",
             Self::Person => "PERSON",
+            Self::Organization => "ORGANIZATION",
+            Self::Location => "LOCATION",
         }
     }
 }
