@@ -69,6 +69,9 @@ pub(crate) struct EvalArgs {
     /// For pii: so many texts that the generator writes, with names and templates never trained on
     #[arg(long, default_value_t = 0)]
     pub generated: usize,
+    /// For pii: generate from what chose the temperature instead, to look at mistakes without looking at the test
+    #[arg(long)]
+    pub validation: bool,
     /// For pii: labelled prompts in which all finds are counted, as they hold few; those that a names
     /// head may have been trained on are left out
     #[arg(long)]

@@ -10,7 +10,10 @@ use fingerpost_classifier::{
     config::Config,
     eval::{eval, pii},
     serve::{ServeOptions, serve},
-    train::{names::train_names, train},
+    train::{
+        names::{lists::Part, train_names},
+        train,
+    },
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -91,8 +94,12 @@ fn run_eval(args: &EvalArgs) -> Result<(), Failure> {
     let config = Config::load(&args.config)?;
     let runtime = tokio::runtime::Runtime::new()?;
     if matches!(args.task, EvalTask::Pii) {
-        let request =
-            pii::Request { data: args.data.clone(), generated: args.generated, prompts: args.prompts.clone() };
+        let request = pii::Request {
+            data: args.data.clone(),
+            generated: args.generated,
+            part: if args.validation { Part::Validation } else { Part::Test },
+            prompts: args.prompts.clone(),
+        };
         let (report, mistakes) = runtime.block_on(pii::eval(&config, &request))?;
         println!("{}", report.table());
         for mistake in mistakes.iter().filter(|_| args.misses) {

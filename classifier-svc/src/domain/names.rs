@@ -32,7 +32,7 @@ pub struct Tagged<'a> {
 #[must_use]
 pub fn decode(text: &str, offsets: &[Range<usize>], windows: &[Tagged<'_>]) -> Vec<Entity> {
     let rows = stitch(offsets.len(), windows);
-    let mut before = 0;
+    let (mut before, mut after_word) = (0, false);
     let words: Vec<Word> = words(text, offsets)
         .into_iter()
         .filter_map(|tokens| {
@@ -40,9 +40,13 @@ pub fn decode(text: &str, offsets: &[Range<usize>], windows: &[Tagged<'_>]) -> V
             let gap = text.get(before..range.start).unwrap_or_default();
             before = range.end;
             let body = text.get(range.clone()).unwrap_or_default();
+            let wordless = !body.contains(char::is_alphanumeric);
+            let spaced = after_word && gap == " ";
+            after_word = !wordless;
             Some(Word {
                 log_probs: mean(rows.get(tokens)?),
-                wordless: !body.contains(char::is_alphanumeric),
+                wordless,
+                spaced,
                 stop: body == ".",
                 new_line: gap.contains('\n'),
                 range,
@@ -55,7 +59,7 @@ pub fn decode(text: &str, offsets: &[Range<usize>], windows: &[Tagged<'_>]) -> V
     for (index, &tag) in path.iter().enumerate() {
         let kind = kind_of(tag);
         match (&mut run, kind) {
-            (Some((open, range)), Some(kind)) if *open == kind && !begins(tag) => range.end = index + 1,
+            (Some((open, range)), Some(kind)) if *open == kind && joins(&words, index, tag) => range.end = index + 1,
             _ => {
                 entities.extend(run.take().and_then(|(kind, range)| entity(&words, kind, range)));
                 run = kind.map(|kind| (kind, index..index + 1));
@@ -78,6 +82,8 @@ struct Word {
     stop: bool,
     /// The first of its line.
     new_line: bool,
+    /// One space and nothing else before it, and a word before that.
+    spaced: bool,
 }
 
 /// The tags of every token; none where no window has it.
@@ -124,6 +130,12 @@ const fn kind_of(tag: usize) -> Option<usize> {
 
 const fn begins(tag: usize) -> bool {
     tag % 2 == 1
+}
+
+/// Whether a word goes on with the name before it: it is inside, or only a space parts the two. Nobody writes
+/// two persons side by side without a comma, and taken as one they are as well hidden.
+fn joins(words: &[Word], index: usize, tag: usize) -> bool {
+    !begins(tag) || words.get(index).is_some_and(|word| word.spaced)
 }
 
 /// The likeliest tags (Viterbi) in which "inside" only follows a word of the same kind on the same line.

@@ -33,7 +33,7 @@ fn whole(text: &str, tags: &[usize]) -> Vec<Entity> {
 
 #[test]
 fn tags_become_entities() {
-    let text = "ask Ana Lima Bo at Acme now";
+    let text = "ask Ana Lima  Bo at Acme now";
     let entities = whole(text, &[0, 1, 2, 1, 0, 3, 0]);
     let wanted = [(Kind::Person, "Ana Lima"), (Kind::Person, "Bo"), (Kind::Organization, "Acme")];
     assert_eq!(found(text, &entities), wanted);
@@ -44,6 +44,8 @@ fn tags_become_entities() {
 fn inside_without_begin_begins_and_a_line_ends_a_name() {
     let text = "Lima Lima\nLima";
     assert_eq!(found(text, &whole(text, &[2, 2, 2])), [(Kind::Person, "Lima Lima"), (Kind::Person, "Lima")]);
+    // Two that begin side by side are one name.
+    assert_eq!(found(text, &whole(text, &[1, 1, 0])), [(Kind::Person, "Lima Lima")]);
     let text = "Ana Acme";
     assert_eq!(found(text, &whole(text, &[1, 4])), [(Kind::Person, "Ana"), (Kind::Organization, "Acme")]);
 }

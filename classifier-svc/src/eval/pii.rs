@@ -25,12 +25,14 @@ use crate::{
 };
 
 /// What to score on.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// Files of texts with entities.
     pub data: Vec<PathBuf>,
     /// Texts that the generator writes from names and templates never trained on.
     pub generated: usize,
+    /// Of which part these are.
+    pub part: Part,
     /// Labelled prompts, without entities marked.
     pub prompts: Vec<PathBuf>,
 }
@@ -57,7 +59,7 @@ pub async fn eval(config: &Config, request: &Request) -> Result<(Report, Vec<Mis
     let mut mistakes = Vec::new();
     let mut sources: Vec<(String, Vec<Labelled>)> = Vec::new();
     if request.generated > 0 {
-        sources.push(("generated".to_owned(), texts(Part::Test, request.generated, SEED)));
+        sources.push(("generated".to_owned(), texts(request.part, request.generated, SEED)));
     }
     for file in &request.data {
         let (texts, _) = read::load(std::slice::from_ref(file))?;
