@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     domain::{Model, ModelError, ModelInfo, Row, RowOutput, Special, Tokenize, Wanted},
     encoder::{Encoder, EncoderError, LayerStates, WordTokenizer, hex, source::EncoderFiles},
-    heads::{HeadError, category::CategoryHead, features::mean_of_last},
+    heads::{HeadError, category::CategoryHead, features::mean_of_last, names::NamesHead},
 };
 
 /// Why a bundle could not be loaded.
@@ -47,6 +47,7 @@ pub enum BundleError {
 pub struct Bundle {
     encoder: Encoder,
     category: Option<CategoryHead>,
+    names: Option<NamesHead>,
     info: ModelInfo,
     pool: rayon::ThreadPool,
 }
@@ -65,15 +66,18 @@ impl Bundle {
         }
         let head = |dir: &Path| CategoryHead::load(dir, &encoder);
         let category = config.heads.category.as_deref().map(head).transpose()?;
+        let names = config.heads.names.as_deref().map(|dir| NamesHead::load(dir, &encoder)).transpose()?;
+        let digests =
+            [category.as_ref().map_or("", CategoryHead::digest), names.as_ref().map_or("", NamesHead::digest)];
         let info = ModelInfo {
-            version: version(config, &encoder, category.as_ref()),
+            version: version(config, &encoder, &digests),
             labels: category.as_ref().map(|head| Arc::clone(head.labels())),
             background: category.as_ref().and_then(CategoryHead::background),
             jailbreak: false,
-            names: false,
+            names: names.is_some(),
             max_row_tokens: encoder.max_row_tokens(),
         };
-        let bundle = Self { pool: thread_pool(config.threads)?, encoder, category, info };
+        let bundle = Self { pool: thread_pool(config.threads)?, encoder, category, names, info };
         bundle.warm_up(tokenizer.special())?;
         Ok((bundle, Arc::new(tokenizer)))
     }
@@ -94,6 +98,12 @@ impl Bundle {
             let values = head.log_probs(&states)?.to_vec2::<f32>()?;
             for (output, row) in outputs.iter_mut().zip(values) {
                 output.log_probs = Some(row);
+            }
+        }
+        if let Some(head) = self.names.as_ref().filter(|_| wanted.names) {
+            let shapes: Vec<_> = rows.iter().map(|row| row.shapes).collect();
+            for (output, row) in outputs.iter_mut().zip(head.tags(&states, &shapes)?) {
+                output.tags = Some(row);
             }
         }
         if wanted.embedding {
@@ -143,12 +153,14 @@ fn pooled(states: &LayerStates) -> candle_core::Result<Vec<Vec<f32>>> {
     mean.to_vec2::<f32>()
 }
 
-fn version(config: &Config, encoder: &Encoder, category: Option<&CategoryHead>) -> String {
+fn version(config: &Config, encoder: &Encoder, heads: &[&str]) -> String {
     let mut digest = Sha256::new();
     digest.update(encoder.identity());
     digest.update(format!("{:?} {:?}", config.dtype, config.limits.window_tokens));
     digest.update(format!("{}", config.limits.window_overlap));
-    digest.update(category.map_or("", CategoryHead::digest));
+    for head in heads {
+        digest.update(head);
+    }
     let short: String = hex(&digest.finalize()).chars().take(12).collect();
     format!("fingerpost-{short}")
 }

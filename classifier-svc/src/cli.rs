@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fingerpost_classifier::{
     heads::features::FeatureSpec,
-    train::{TrainRequest, fit::FitConfig},
+    train::{TrainRequest, fit::FitConfig, names::NamesRequest},
 };
 
 /// Says what texts mean: subject area and embedding, over gRPC, on candle.
@@ -59,9 +59,23 @@ pub(crate) struct EvalArgs {
     /// The configuration file
     #[arg(long, env = "FINGERPOST_CLASSIFIER_CONFIG", default_value = "classifier.yaml")]
     pub config: PathBuf,
-    /// A .jsonl file, or a directory of them; may be repeated
-    #[arg(long, required = true)]
+    /// What to score
+    #[arg(long, default_value = "category")]
+    pub task: EvalTask,
+    /// A .jsonl file, or (for category) a directory of them; may be repeated. For pii: {"text",
+    /// "entities": [{"type", "start", "end"}], "kind"?} lines
+    #[arg(long, required_if_eq("task", "category"))]
     pub data: Vec<PathBuf>,
+    /// For pii: so many texts that the generator writes, with names and templates never trained on
+    #[arg(long, default_value_t = 0)]
+    pub generated: usize,
+    /// For pii: generate from what chose the temperature instead, to look at mistakes without looking at the test
+    #[arg(long)]
+    pub validation: bool,
+    /// For pii: labelled prompts in which all finds are counted, as they hold few; those that a names
+    /// head may have been trained on are left out
+    #[arg(long)]
+    pub prompts: Vec<PathBuf>,
     /// Print every prompt that was judged wrongly
     #[arg(long)]
     pub misses: bool,
@@ -71,8 +85,15 @@ pub(crate) struct EvalArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum EvalTask {
+    Category,
+    Pii,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum TrainTask {
     Category,
+    Names,
 }
 
 #[derive(Debug, Args)]
@@ -81,8 +102,9 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     pub task: TrainTask,
     /// A .jsonl file of {"text", "label", "topic"?, "kind"?} lines, or a directory of them (its
-    /// sub-directories are not entered); may be repeated
-    #[arg(long, required = true)]
+    /// sub-directories are not entered); may be repeated. For names: {"text", "entities": [{"type",
+    /// "start", "end"}]} lines, beside the texts that the generator writes
+    #[arg(long, required_if_eq("task", "category"))]
     pub data: Vec<PathBuf>,
     /// Where head.json, head.safetensors and report.json go
     #[arg(long)]
@@ -106,6 +128,23 @@ pub(crate) struct TrainArgs {
     pub features: FeatureArgs,
     #[command(flatten)]
     pub fit: FitArgs,
+    #[command(flatten)]
+    pub names: NamesArgs,
+}
+
+/// For names only
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Names")]
+pub(crate) struct NamesArgs {
+    /// Labelled prompts whose texts stand around names, and alone where they hold none; may be repeated
+    #[arg(long)]
+    pub prompts: Vec<PathBuf>,
+    /// Texts that the generator writes
+    #[arg(long, default_value_t = 9000)]
+    pub texts: usize,
+    /// Layers whose states of a token are read; 0 is the embeddings
+    #[arg(long, value_delimiter = ',', default_value = "1,3,5,6")]
+    pub token_layers: Vec<usize>,
 }
 
 /// What the head reads of the encoder
@@ -161,8 +200,8 @@ pub(crate) struct FitArgs {
 
 impl TrainArgs {
     pub(crate) fn request(self) -> TrainRequest {
-        let TrainTask::Category = self.task;
         TrainRequest {
+            fit: self.fit.config(self.seed),
             data: self.data,
             out: Some(self.out),
             features: FeatureSpec {
@@ -170,22 +209,39 @@ impl TrainArgs {
                 max: self.features.max_layers,
                 cls: self.features.cls_layers,
             },
-            fit: FitConfig {
-                seed: self.seed,
-                members: self.fit.members,
-                hidden: self.fit.hidden,
-                epochs: self.fit.epochs,
-                batch: self.fit.batch,
-                learning_rate: self.fit.learning_rate,
-                weight_decay: self.fit.weight_decay,
-                label_smoothing: self.fit.label_smoothing,
-                input_dropout: self.fit.input_dropout,
-                hidden_dropout: self.fit.hidden_dropout,
-                mixup: self.fit.mixup,
-            },
             background: self.background,
             final_on_all: self.final_on_all,
             progress: !self.quiet,
+        }
+    }
+
+    pub(crate) fn names_request(self) -> NamesRequest {
+        NamesRequest {
+            fit: self.fit.config(self.seed),
+            data: self.data,
+            prompts: self.names.prompts,
+            out: Some(self.out),
+            texts: self.names.texts,
+            layers: self.names.token_layers,
+            progress: !self.quiet,
+        }
+    }
+}
+
+impl FitArgs {
+    fn config(self, seed: u64) -> FitConfig {
+        FitConfig {
+            seed,
+            members: self.members,
+            hidden: self.hidden,
+            epochs: self.epochs,
+            batch: self.batch,
+            learning_rate: self.learning_rate,
+            weight_decay: self.weight_decay,
+            label_smoothing: self.label_smoothing,
+            input_dropout: self.input_dropout,
+            hidden_dropout: self.hidden_dropout,
+            mixup: self.mixup,
         }
     }
 }

@@ -5,12 +5,15 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use cli::{Cli, Command, EvalArgs, LogFormat, ServeArgs, TrainArgs};
+use cli::{Cli, Command, EvalArgs, EvalTask, LogFormat, ServeArgs, TrainArgs, TrainTask};
 use fingerpost_classifier::{
     config::Config,
-    eval::eval,
+    eval::{eval, pii},
     serve::{ServeOptions, serve},
-    train::train,
+    train::{
+        names::{lists::Part, train_names},
+        train,
+    },
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -69,6 +72,12 @@ fn run_serve(args: ServeArgs) -> Result<(), Failure> {
 
 fn run_train(args: TrainArgs) -> Result<(), Failure> {
     let config = Config::load(&args.config)?;
+    if matches!(args.task, TrainTask::Names) {
+        let report = train_names(&config, &args.names_request())?;
+        println!("{}", report.test.table());
+        println!("names and templates never seen in training; temperature {}", report.temperature);
+        return Ok(());
+    }
     let report = train(&config, &args.request())?;
     println!("{}", report.test.table());
     println!(
@@ -84,6 +93,23 @@ fn run_train(args: TrainArgs) -> Result<(), Failure> {
 fn run_eval(args: &EvalArgs) -> Result<(), Failure> {
     let config = Config::load(&args.config)?;
     let runtime = tokio::runtime::Runtime::new()?;
+    if matches!(args.task, EvalTask::Pii) {
+        let request = pii::Request {
+            data: args.data.clone(),
+            generated: args.generated,
+            part: if args.validation { Part::Validation } else { Part::Test },
+            prompts: args.prompts.clone(),
+        };
+        let (report, mistakes) = runtime.block_on(pii::eval(&config, &request))?;
+        println!("{}", report.table());
+        for mistake in mistakes.iter().filter(|_| args.misses) {
+            println!("{mistake}");
+        }
+        return match &args.out {
+            Some(file) => Ok(std::fs::write(file, serde_json::to_string_pretty(&report)? + "\n")?),
+            None => Ok(()),
+        };
+    }
     let (scores, misses) = runtime.block_on(eval(&config, &args.data, true))?;
     println!("{}", scores.table());
     if args.misses {

@@ -85,8 +85,15 @@ fn attack_score(log_odds: f32, _windows: usize) -> f32 {
 }
 
 /// Personal data of a text: what patterns found, and names by the model where there is a head for them.
-pub(super) fn pii(prepared: Prepared, _as_written: Option<Done<'_>>) -> Vec<Entity> {
-    names::join(prepared.patterns, Vec::new())
+pub(super) fn pii(prepared: Prepared, as_written: Option<Done<'_>>) -> Vec<Entity> {
+    let names = as_written.map_or_else(Vec::new, |(part, outputs)| {
+        let rows = part.windows.iter().zip(outputs);
+        let tagged = rows.filter_map(|(window, output)| {
+            Some(names::Tagged { tokens: window.tokens.clone(), tags: output.tags.as_deref()? })
+        });
+        names::decode(&prepared.text, &part.ranges, &tagged.collect::<Vec<_>>())
+    });
+    names::join(&prepared.text, prepared.patterns, names)
 }
 
 /// An empty text has one window without a token of its own, which still counts.

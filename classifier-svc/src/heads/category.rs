@@ -86,22 +86,7 @@ impl CategoryHead {
     /// # Errors
     /// [`HeadError::File`] when a file cannot be written.
     pub fn save(dir: &Path, spec: &HeadSpec, network: &Network) -> Result<(), HeadError> {
-        let (json, weights) = files(dir);
-        let written = |file: &PathBuf| {
-            let file = file.clone();
-            move |source| HeadError::File { file, source }
-        };
-        fs::create_dir_all(dir).map_err(written(&dir.to_owned()))?;
-        let mut text = serde_json::to_string_pretty(spec)
-            .map_err(|e| HeadError::Content { file: json.clone(), message: e.to_string() })?;
-        text.push('\n');
-        let tensors = network.tensors()?;
-        let mut tensors: Vec<(String, Tensor)> = tensors.into_iter().collect();
-        tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        let bytes = safetensors::serialize(tensors, None)
-            .map_err(|e| HeadError::Content { file: weights.clone(), message: e.to_string() })?;
-        fs::write(&weights, bytes).map_err(written(&weights))?;
-        fs::write(&json, text).map_err(written(&json))
+        write(dir, spec, network)
     }
 
     /// Calibrated log-probabilities (batch, labels) of a batch.
@@ -166,10 +151,30 @@ fn flaw(spec: &HeadSpec, encoder: &Encoder) -> Option<String> {
     (top > encoder.layers()).then(|| format!("reads layer {top}; the encoder has {}", encoder.layers()))
 }
 
-fn files(dir: &Path) -> (PathBuf, PathBuf) {
+/// Writes a specification and a network as the two files of a head.
+pub(super) fn write(dir: &Path, spec: &impl Serialize, network: &Network) -> Result<(), HeadError> {
+    let (json, weights) = files(dir);
+    let written = |file: &PathBuf| {
+        let file = file.clone();
+        move |source| HeadError::File { file, source }
+    };
+    fs::create_dir_all(dir).map_err(written(&dir.to_owned()))?;
+    let mut text = serde_json::to_string_pretty(spec)
+        .map_err(|e| HeadError::Content { file: json.clone(), message: e.to_string() })?;
+    text.push('\n');
+    let tensors = network.tensors()?;
+    let mut tensors: Vec<(String, Tensor)> = tensors.into_iter().collect();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let bytes = safetensors::serialize(tensors, None)
+        .map_err(|e| HeadError::Content { file: weights.clone(), message: e.to_string() })?;
+    fs::write(&weights, bytes).map_err(written(&weights))?;
+    fs::write(&json, text).map_err(written(&json))
+}
+
+pub(super) fn files(dir: &Path) -> (PathBuf, PathBuf) {
     (dir.join("head.json"), dir.join("head.safetensors"))
 }
 
-fn read(file: &PathBuf) -> Result<Vec<u8>, HeadError> {
+pub(super) fn read(file: &PathBuf) -> Result<Vec<u8>, HeadError> {
     fs::read(file).map_err(|source| HeadError::File { file: file.clone(), source })
 }

@@ -3,6 +3,7 @@
 pub mod category;
 pub mod features;
 pub mod mlp;
+pub mod names;
 
 use std::path::PathBuf;
 

@@ -7,6 +7,7 @@
 pub mod data;
 pub mod embed;
 pub mod fit;
+pub mod names;
 pub mod report;
 pub mod split;
 
@@ -213,7 +214,7 @@ fn check(data: &Dataset, request: &TrainRequest) -> Result<(), TrainError> {
     }
 }
 
-fn write_report(file: PathBuf, report: &TrainReport) -> Result<(), TrainError> {
+fn write_report(file: PathBuf, report: &impl Serialize) -> Result<(), TrainError> {
     let text = serde_json::to_string_pretty(report).map_err(|e| std::io::Error::other(e.to_string()));
     text.and_then(|text| std::fs::write(&file, text + "\n")).map_err(|source| TrainError::Report { file, source })
 }
@@ -308,8 +309,12 @@ fn best_temperature(prompts: &Prompts<'_>, logits: &[Vec<f32>], validation: &[us
         let judged = prompts.judge(logits, validation, log_t.exp());
         judged.iter().map(|(_, p)| -p.max(1e-12).ln()).sum()
     };
+    minimum(-2.5, 2.5, loss).exp()
+}
+
+/// Where a function with one valley is least, by golden section.
+fn minimum(mut low: f64, mut high: f64, loss: impl Fn(f64) -> f64) -> f64 {
     let golden = 0.5 * (5.0_f64.sqrt() - 1.0);
-    let (mut low, mut high) = (-2.5, 2.5);
     for _ in 0..30 {
         let (left, right) = (high - golden * (high - low), low + golden * (high - low));
         if loss(left) < loss(right) {
@@ -318,7 +323,7 @@ fn best_temperature(prompts: &Prompts<'_>, logits: &[Vec<f32>], validation: &[us
             low = left;
         }
     }
-    (0.5 * (low + high)).exp()
+    0.5 * (low + high)
 }
 
 struct Fitted<'a> {

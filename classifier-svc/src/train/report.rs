@@ -182,7 +182,7 @@ fn calibration_error(judged: &[Judged]) -> f64 {
 }
 
 /// Five digits: more would differ between processors.
-pub(super) fn round(x: f64) -> f64 {
+pub(crate) fn round(x: f64) -> f64 {
     (x * 1e5).round() / 1e5
 }
 
