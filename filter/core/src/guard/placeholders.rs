@@ -116,6 +116,11 @@ impl Placeholders {
         self.minted.clone()
     }
 
+    /// Every placeholder that stands for a value, of earlier turns too.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.earlier.values().chain(self.minted.iter().map(|known| &known.placeholder)).map(String::as_str)
+    }
+
     /// Placeholders with their values, as far as this request has them.
     pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(placeholder, value)| (placeholder.as_str(), value.as_str()))

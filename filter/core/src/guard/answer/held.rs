@@ -91,6 +91,11 @@ impl Text {
         self.base
     }
 
+    /// The character's beginning at or before an offset, within what is kept.
+    pub(crate) fn floor(&self, at: usize) -> usize {
+        self.base + self.tail.floor_char_boundary(at.saturating_sub(self.base))
+    }
+
     /// A part of what is kept.
     pub(crate) fn part(&self, at: Range<usize>) -> &str {
         self.tail.get(at.start.saturating_sub(self.base)..at.end.saturating_sub(self.base)).unwrap_or_default()
@@ -124,10 +129,7 @@ impl Text {
 
     /// Forgets what has left, but for `context` bytes.
     fn trim(&mut self, context: usize) {
-        let mut cut = self.safe.saturating_sub(context).saturating_sub(self.base);
-        while !self.tail.is_char_boundary(cut) {
-            cut = cut.saturating_sub(1);
-        }
+        let cut = self.tail.floor_char_boundary(self.safe.saturating_sub(context).saturating_sub(self.base));
         self.tail.drain(..cut);
         self.base += cut;
     }
@@ -230,7 +232,7 @@ impl Held {
         for text in texts {
             let mut said = String::new();
             strings::decode(data.text.get(text.at.clone()).unwrap_or_default(), &mut said);
-            let id = self.text(&text);
+            let id = self.id_of(&text);
             let Some(of) = self.texts.get_mut(&id).map(|text| text.push(&said)) else { continue };
             pieces.push(Piece { text: id, at: data.locate(&text.at), of });
         }
@@ -241,7 +243,7 @@ impl Held {
     }
 
     /// Where a piece belongs.
-    fn text(&mut self, text: &texts::Text) -> usize {
+    fn id_of(&mut self, text: &texts::Text) -> usize {
         if let Some(id) = text.channel.as_ref().and_then(|channel| self.open.get(channel)) {
             return *id;
         }
@@ -292,6 +294,10 @@ impl Held {
     /// The texts that are not done with, oldest first.
     pub(crate) fn texts(&mut self) -> impl Iterator<Item = (usize, &mut Text)> {
         self.texts.iter_mut().map(|(id, text)| (*id, text))
+    }
+
+    pub(crate) fn text(&self, id: usize) -> Option<&Text> {
+        self.texts.get(&id)
     }
 
     pub(crate) fn text_mut(&mut self, id: usize) -> Option<&mut Text> {
