@@ -187,3 +187,5 @@ mod tests_guards;
 mod tests_guards_turns;
 #[cfg(test)]
 mod tests_responses;
+#[cfg(test)]
+mod tests_screen;

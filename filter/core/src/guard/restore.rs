@@ -48,7 +48,7 @@ impl Restorer {
     /// It is larger than the limit.
     pub fn whole(&self, body: &[u8]) -> Result<Vec<u8>, RestoreError> {
         let mut held = Held::new(Reading { stream: false, everything: true }, self.limit, 0);
-        match held.push(body, &[0..body.len()]) {
+        match held.push(body, std::slice::from_ref(&(0..body.len()))) {
             Err(error @ Unfit::TooLarge(_)) => return Err(error.into()),
             Err(_) => return Ok(body.to_vec()),
             Ok(()) => {}

@@ -124,7 +124,7 @@ impl AnswerGuard {
 
     fn take(&mut self, chunk: &[u8], end: bool) -> Result<(), Unfit> {
         if self.kind == Kind::Whole {
-            return self.held.push(chunk, &[0..chunk.len()]);
+            return self.held.push(chunk, std::slice::from_ref(&(0..chunk.len())));
         }
         let open = self.policy.on_error == FailurePolicy::Open;
         let held = &mut self.held;

@@ -3,6 +3,7 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::panic,
+    clippy::cast_possible_truncation,
     reason = "tests fail by panicking"
 )]
 
@@ -126,7 +127,9 @@ fn a_whole_answer_is_redacted_and_nothing_else_changes() {
     let Step::Ask(message) = guard.push(body.as_bytes(), true) else { panic!() };
     let request = AnalyzeRequest::decode(message.as_slice()).unwrap();
     assert_eq!((request.segments.len(), request.tasks.as_slice()), (3, [Task::Pii.into()].as_slice()));
-    let Step::Pass { bytes, end: true, said: Some(Said::Found) } = guard.result(Ok(&classify(&message))) else { panic!() };
+    let Step::Pass { bytes, end: true, said: Some(Said::Found) } = guard.result(Ok(&classify(&message))) else {
+        panic!()
+    };
     let expected = body
         .replace("a@b.c", "[EMAIL_ADDRESS_1]")
         .replace("b@c.d", "[EMAIL_ADDRESS_2]")
@@ -136,7 +139,8 @@ fn a_whole_answer_is_redacted_and_nothing_else_changes() {
 
 #[test]
 fn a_whole_answer_is_blocked_by_its_types() {
-    let body = br#"{"output":[{"type":"message","content":[{"type":"output_text","text":"b@c.d 123-45-6789 a@b.c"}]}]}"#;
+    let body =
+        br#"{"output":[{"type":"message","content":[{"type":"output_text","text":"b@c.d 123-45-6789 a@b.c"}]}]}"#;
     let mut guard = guard(Kind::Whole, ResponseAction::Block);
     let Step::Ask(message) = guard.push(body, true) else { panic!() };
     let Step::Refuse(error, Some(Said::Found)) = guard.result(Ok(&classify(&message))) else { panic!() };
@@ -147,7 +151,9 @@ fn a_whole_answer_is_blocked_by_its_types() {
 
 #[test]
 fn what_says_nothing_is_not_asked_about() {
-    for body in [r#"{"choices":[]}"#, r#"{"choices":[{"message":{"role":"assistant","content":""}}]}"#, r#"{"data":["a@b.c"]}"#] {
+    for body in
+        [r#"{"choices":[]}"#, r#"{"choices":[{"message":{"role":"assistant","content":""}}]}"#, r#"{"data":["a@b.c"]}"#]
+    {
         let step = guard(Kind::Whole, ResponseAction::Block).push(body.as_bytes(), true);
         assert_eq!(step, Step::Pass { bytes: body.as_bytes().to_vec(), end: true, said: None });
     }
@@ -155,8 +161,7 @@ fn what_says_nothing_is_not_asked_about() {
 
 #[test]
 fn without_a_verdict_the_policy_speaks() {
-    let failures: [Result<&[u8], GuardFailure>; 3] =
-        [Err(GuardFailure::Limit), Ok(b"\xff"), Ok(b"")];
+    let failures: [Result<&[u8], GuardFailure>; 3] = [Err(GuardFailure::Limit), Ok(b"\xff"), Ok(b"")];
     for failure in failures {
         for on_error in [FailurePolicy::Closed, FailurePolicy::Open] {
             let policy = policy(ResponseAction::Redact, on_error);
@@ -166,12 +171,24 @@ fn without_a_verdict_the_policy_speaks() {
             assert!(matches!(whole.push(body, true), Step::Ask(_)));
             assert!(matches!(chat.push(stream.as_bytes(), true), Step::Ask(_)));
             match (on_error, whole.result(failure), chat.result(failure)) {
-                (FailurePolicy::Closed, Step::Refuse(error, Some(Said::Failed(_))), Step::Pass { bytes, end: true, .. }) => {
+                (
+                    FailurePolicy::Closed,
+                    Step::Refuse(error, Some(Said::Failed(_))),
+                    Step::Pass { bytes, end: true, .. },
+                ) => {
                     assert_eq!((error.status, error.code), (503, Some("guard_unavailable")));
                     let stream = String::from_utf8(bytes).unwrap();
-                    assert!(stream.contains("guard_unavailable") && stream.ends_with("data: [DONE]\n\n") && !stream.contains('@'));
+                    assert!(
+                        stream.contains("guard_unavailable")
+                            && stream.ends_with("data: [DONE]\n\n")
+                            && !stream.contains('@')
+                    );
                 }
-                (FailurePolicy::Open, Step::Pass { bytes: whole, .. }, Step::Pass { bytes, said: Some(Said::Failed(_)), .. }) => {
+                (
+                    FailurePolicy::Open,
+                    Step::Pass { bytes: whole, .. },
+                    Step::Pass { bytes, said: Some(Said::Failed(_)), .. },
+                ) => {
                     assert_eq!((whole.as_slice(), bytes.as_slice()), (body.as_slice(), stream.as_bytes()));
                 }
                 other => panic!("{other:?}"),
@@ -205,13 +222,18 @@ fn a_stream_is_blocked_before_the_first_byte_of_it_leaves() {
 #[test]
 fn a_response_stream_says_everything_the_same() {
     let event = |kind: &str, n: u64, more: Value| {
-        let mut event = json!({"type": kind, "sequence_number": n, "item_id": "m", "output_index": 0, "content_index": 0});
+        let mut event =
+            json!({"type": kind, "sequence_number": n, "item_id": "m", "output_index": 0, "content_index": 0});
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         format!("event: {kind}\ndata: {event}\n\n")
     };
     let text = format!("{}write to a@b.c today {}", "word ".repeat(80), "word ".repeat(80));
     let item = json!({"type": "message", "id": "m", "role": "assistant", "content": [{"type": "output_text", "text": text, "logprobs": [1]}]});
-    let mut stream = event("response.created", 0, json!({"response": {"id": "r", "status": "in_progress", "instructions": "to q@r.s", "output": []}}));
+    let mut stream = event(
+        "response.created",
+        0,
+        json!({"response": {"id": "r", "status": "in_progress", "instructions": "to q@r.s", "output": []}}),
+    );
     for (i, piece) in text.as_bytes().chunks(9).enumerate() {
         let piece = std::str::from_utf8(piece).unwrap();
         stream += &event("response.output_text.delta", i as u64 + 1, json!({"delta": piece, "logprobs": [1]}));
@@ -219,25 +241,42 @@ fn a_response_stream_says_everything_the_same() {
     let done = stream.clone()
         + &event("response.output_text.done", 500, json!({"text": text}))
         + &event("response.output_item.done", 501, json!({"item": item}))
-        + &event("response.completed", 502, json!({"response": {"id": "r", "instructions": "to q@r.s", "output": [item]}}));
+        + &event(
+            "response.completed",
+            502,
+            json!({"response": {"id": "r", "instructions": "to q@r.s", "output": [item]}}),
+        );
     let (out, asked) = run(guard(Kind::Responses, ResponseAction::Redact), &done, &[100, 2_000, 9_000], false);
     let hidden = text.replace("a@b.c", "[EMAIL_ADDRESS_1]");
-    let events: Vec<Value> = out.lines().filter_map(|l| l.strip_prefix("data: ")).map(|d| serde_json::from_str(d).unwrap()).collect();
+    let events: Vec<Value> =
+        out.lines().filter_map(|l| l.strip_prefix("data: ")).map(|d| serde_json::from_str(d).unwrap()).collect();
     let deltas: String = events.iter().filter_map(|e| e["delta"].as_str()).collect();
     assert_eq!(deltas, hidden);
     let last = &events[events.len() - 1]["response"];
-    assert_eq!((&events[events.len() - 3]["text"], &last["output"][0]["content"][0]["text"]), (&json!(hidden), &json!(hidden)));
+    assert_eq!(
+        (&events[events.len() - 3]["text"], &last["output"][0]["content"][0]["text"]),
+        (&json!(hidden), &json!(hidden))
+    );
     assert_eq!((&last["output"][0]["content"][0]["logprobs"], &last["instructions"]), (&json!([]), &json!("to q@r.s")));
     assert!(asked <= 5, "what is known already is not asked again: {asked}");
 
     let mut guard = guard(Kind::Responses, ResponseAction::Block);
     let Step::Ask(message) = guard.push(stream.as_bytes(), false) else { panic!() };
-    let Step::Pass { bytes, end: false, said: Some(Said::Found) } = guard.result(Ok(&classify(&message))) else { panic!() };
+    let Step::Pass { bytes, end: false, said: Some(Said::Found) } = guard.result(Ok(&classify(&message))) else {
+        panic!()
+    };
     let out = String::from_utf8(bytes).unwrap();
-    let events: Vec<Value> = out.lines().filter_map(|l| l.strip_prefix("data: ")).map(|d| serde_json::from_str(d).unwrap()).collect();
+    let events: Vec<Value> =
+        out.lines().filter_map(|l| l.strip_prefix("data: ")).map(|d| serde_json::from_str(d).unwrap()).collect();
     let [created, error, failed] = events.as_slice() else { panic!("{out}") };
-    assert_eq!((&created["type"], &error["code"], &error["sequence_number"]), (&json!("response.created"), &json!("pii_detected"), &json!(1)));
-    assert_eq!((&failed["type"], &failed["response"]["status"], &failed["response"]["id"]), (&json!("response.failed"), &json!("failed"), &json!("r")));
+    assert_eq!(
+        (&created["type"], &error["code"], &error["sequence_number"]),
+        (&json!("response.created"), &json!("pii_detected"), &json!(1))
+    );
+    assert_eq!(
+        (&failed["type"], &failed["response"]["status"], &failed["response"]["id"]),
+        (&json!("response.failed"), &json!("failed"), &json!("r"))
+    );
     assert_eq!((&failed["response"]["error"]["code"], &failed["sequence_number"]), (&json!("pii_detected"), &json!(2)));
 }
 

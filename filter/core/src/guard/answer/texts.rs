@@ -299,5 +299,6 @@ fn index(json: &str) -> Result<Option<&str>, Unread> {
 /// Whether it is a name, and nothing that somebody says.
 fn is_label(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:/-".contains(&byte);
-    text.len() <= LABEL && text.bytes().all(known)
+    let letter = |byte: u8| byte.is_ascii_alphabetic();
+    text.is_empty() || (text.len() <= LABEL && text.bytes().all(known) && text.bytes().any(letter))
 }
