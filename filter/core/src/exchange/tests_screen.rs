@@ -257,6 +257,7 @@ fn an_unsaved_answer_has_its_values_too() {
         let mut run = Run::new(|config| {
             config["guards"] = json!({"pii": {"action": "redact", "restore": true}});
             config["response_api"] = json!({"on_save_failure": policy});
+            config["id_keys"] = json!([{"env": "KEY"}]);
         });
         send(&mut run, "/v1/responses", &json!({"model": "general", "stream": stream, "input": format!("to {ADA}")}));
         response_headers(&mut run, if stream { &SSE } else { &JSON });
