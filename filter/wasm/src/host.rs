@@ -68,11 +68,11 @@ pub(crate) fn reply(reply: &Reply) {
 pub(crate) fn call(callouts: &Callouts, callout: &Callout) -> Result<u32, Status> {
     let metadata = callout.metadata.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     let cluster = match callout.call {
-        Call::Analyze => &callouts.classifier.cluster,
+        Call::Analyze | Call::AnalyzeAnswer => &callouts.classifier.cluster,
         Call::Load | Call::Save => &callouts.state.cluster,
     };
     let (service, method) = match callout.call {
-        Call::Analyze => (classifier::SERVICE, classifier::ANALYZE),
+        Call::Analyze | Call::AnalyzeAnswer => (classifier::SERVICE, classifier::ANALYZE),
         Call::Load => (state::SERVICE, state::LOAD),
         Call::Save => (state::SERVICE, state::SAVE),
     };

@@ -126,7 +126,7 @@ impl Context for Stream {
         let reply = if status == 0 { host::grpc_reply(size) } else { Vec::new() };
         let outcome = if status == 0 { Ok(reply.as_slice()) } else { Err(CalloutError::Status(status)) };
         let waited = Micros(host::now().0.saturating_sub(since.0));
-        let side = if call == Call::Save { Side::Response } else { Side::Request };
+        let side = if call.holds_response() { Side::Response } else { Side::Request };
         self.on(side, Event::CalloutResult { call, outcome, waited });
     }
 }

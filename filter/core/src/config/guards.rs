@@ -260,6 +260,17 @@ pub enum ResponseAction {
     Block,
 }
 
+impl ResponseAction {
+    /// As the configuration and statistics spell it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Redact => "redact",
+            Self::Block => "block",
+        }
+    }
+}
+
 /// Personal data and secrets in answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

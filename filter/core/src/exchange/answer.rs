@@ -126,7 +126,7 @@ fn error_event(message: &str) -> Vec<u8> {
     format!("event: error\ndata: {event}\n\n").into_bytes()
 }
 
-fn replaced(bytes: Vec<u8>) -> Effects {
+pub(super) fn replaced(bytes: Vec<u8>) -> Effects {
     Effects { body: Some(Edit::whole(bytes)), ..Effects::default() }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     body::Edit,
     classify::Fallback,
-    config::{Action, Millis},
+    config::{Action, Millis, ResponseAction},
     guard::analyze::GuardFailure,
     headers::Headers,
 };
@@ -152,8 +152,18 @@ pub enum Call {
     Analyze,
     /// `State.LoadConversation`.
     Load,
-    /// `State.SaveResponse`. It holds the response; the others hold the request.
+    /// `State.SaveResponse`. It holds the response, as does the next one; the others hold the request.
     Save,
+    /// `Classifier.Analyze`, of an answer.
+    AnalyzeAnswer,
+}
+
+impl Call {
+    /// Whether it is the response that it holds.
+    #[must_use]
+    pub const fn holds_response(self) -> bool {
+        matches!(self, Self::Save | Self::AnalyzeAnswer)
+    }
 }
 
 /// A gRPC call.
@@ -195,6 +205,8 @@ pub enum Counter {
     PiiDetected(Action),
     /// A jailbreak was found in a request, and this was done.
     JailbreakDetected(Action),
+    /// Personal data was found in an answer, and this was done.
+    AnswerPiiDetected(ResponseAction),
     /// A guard had no verdict.
     GuardError(GuardFailure),
 }
@@ -208,6 +220,7 @@ impl Counter {
             .chain([Self::RuleError, Self::LoadFailure, Self::SaveFailure])
             .chain(Action::ALL.into_iter().map(Self::PiiDetected))
             .chain(jailbreak.map(Self::JailbreakDetected))
+            .chain([ResponseAction::Redact, ResponseAction::Block].map(Self::AnswerPiiDetected))
             .chain(GuardFailure::all().map(Self::GuardError))
     }
 
@@ -221,6 +234,9 @@ impl Counter {
             Self::SaveFailure => "semantic_router_save_failures_total".to_owned(),
             Self::PiiDetected(action) => format!("semantic_router_pii_detections_total.{}", action.name()),
             Self::JailbreakDetected(action) => format!("semantic_router_jailbreak_attempts_total.{}", action.name()),
+            Self::AnswerPiiDetected(action) => {
+                format!("semantic_router_response_pii_detections_total.{}", action.name())
+            }
             Self::GuardError(reason) => format!("semantic_router_guard_errors_total.{}", reason.name()),
         }
     }

@@ -19,6 +19,8 @@ impl Side {
         match state {
             State::Answering(answering) if !answering.holds_head() => Self::Stream,
             State::Saving(saving) if saving.is_stream() => Self::Stream,
+            State::Screened(screened) if screened.is_stream() => Self::Stream,
+            State::Screened(_) => Self::Whole,
             State::Answering(_) | State::Saving(_) => Self::Whole,
             _ => Self::Request,
         }

@@ -11,6 +11,7 @@ use super::{
     refuse,
     request::{self, Sent},
     response::Return,
+    screen::Screening,
     turn::{self, Turn},
 };
 use crate::{
@@ -144,6 +145,7 @@ fn prepare(plugin: &Plugin, awaiting: Awaiting, turn: &Turn, routed: Routed) -> 
     let placement = backend.place(parsed.key);
     request::address(&mut effects, backend, &head.headers);
     request::place(&mut effects, &placement);
+    let screening = Screening::new(plugin, &routed, &head.headers).filter(|_| !counts);
     let back = if counts {
         Return::Count
     } else {
@@ -167,7 +169,7 @@ fn prepare(plugin: &Plugin, awaiting: Awaiting, turn: &Turn, routed: Routed) -> 
         let turn = responses::Turn { minted, model: backend.name.clone(), created_at: turn.created_at };
         Return::Memory(Box::new(Memory { request, turn, save, headers: head.headers }))
     };
-    Ok(request::sent(effects, routed, Sent { back, endpoint: placement.endpoint }))
+    Ok(request::sent(effects, routed, Sent { back, screening, endpoint: placement.endpoint }))
 }
 
 /// What stands for values that this turn redacted.

@@ -18,6 +18,7 @@ mod native;
 mod pipeline;
 mod request;
 mod response;
+mod screen;
 mod stored;
 mod turn;
 
@@ -28,6 +29,7 @@ use self::{
     answer::{Answering, Saving},
     pipeline::Awaiting,
     response::Forwarded,
+    screen::Screened,
 };
 use crate::{
     error::ApiError,
@@ -54,6 +56,8 @@ enum State {
     Forwarded(Box<Forwarded>),
     Answering(Box<Answering>),
     Saving(Box<Saving>),
+    /// One of the two before, with a guard in front or values put back behind.
+    Screened(Box<Screened>),
     Replied,
     Done,
 }
@@ -99,34 +103,7 @@ impl Exchange {
     }
 
     fn step(&mut self, plugin: &Plugin, event: Event<'_>) -> Effects {
-        let state = std::mem::replace(&mut self.state, State::Done);
-        let (state, effects) = match (state, event) {
-            (State::Start, Event::RequestHeaders { headers, claim, end }) => {
-                request::headers(plugin, request::Head { headers, claim, end })
-            }
-            (State::Buffering(head), Event::RequestBodyPart { size }) => request::part(plugin, head, size),
-            (State::Buffering(head), Event::RequestBody { body, moment }) => request::body(plugin, head, body, moment),
-            (State::Buffering(_), Event::RequestTrailers) => refuse(&trailers()),
-            (State::Awaiting(awaiting), Event::CalloutResult { call, outcome, waited }) => {
-                pipeline::result(plugin, awaiting, pipeline::Outcome { call, outcome, waited })
-            }
-            (State::Forwarded(request), Event::ResponseHeaders { response, end }) => {
-                response::headers(plugin, *request, response, end)
-            }
-            (State::Answering(answering), Event::ResponseBody { chunk, cut, end, moment }) => {
-                answer::body(plugin, *answering, answer::Chunk { bytes: chunk, cut, end, moment })
-            }
-            (State::Saving(saving), Event::CalloutResult { outcome, .. }) => answer::saved(plugin, *saving, outcome),
-            // The stream is still held: nothing may pass before the verdict.
-            (state @ State::Awaiting(_), Event::RequestBodyPart { .. } | Event::RequestTrailers) => {
-                (state, Effects { flow: Flow::Pause, ..Effects::default() })
-            }
-            // Envoy answers by itself (a timeout, an overflow): its reply passes.
-            (State::Buffering(_) | State::Awaiting(_), Event::ResponseHeaders { .. }) => {
-                (State::Done, Effects::default())
-            }
-            (state, _) => (state, Effects::default()),
-        };
+        let (state, effects) = transition(plugin, std::mem::take(&mut self.state), event);
         self.state = state;
         effects
     }
@@ -136,6 +113,7 @@ impl Exchange {
     pub fn wanted(&self) -> Wanted {
         match &self.state {
             State::Answering(answering) => answering.wanted(),
+            State::Screened(screened) => screened.wanted(),
             _ => Wanted::Nothing,
         }
     }
@@ -156,6 +134,35 @@ impl Exchange {
     #[must_use]
     pub const fn is_awaiting(&self) -> bool {
         matches!(self.state, State::Awaiting(_))
+    }
+}
+
+fn transition(plugin: &Plugin, state: State, event: Event<'_>) -> (State, Effects) {
+    match (state, event) {
+        (State::Start, Event::RequestHeaders { headers, claim, end }) => {
+            request::headers(plugin, request::Head { headers, claim, end })
+        }
+        (State::Buffering(head), Event::RequestBodyPart { size }) => request::part(plugin, head, size),
+        (State::Buffering(head), Event::RequestBody { body, moment }) => request::body(plugin, head, body, moment),
+        (State::Buffering(_), Event::RequestTrailers) => refuse(&trailers()),
+        (State::Awaiting(awaiting), Event::CalloutResult { call, outcome, waited }) => {
+            pipeline::result(plugin, awaiting, pipeline::Outcome { call, outcome, waited })
+        }
+        (State::Forwarded(request), Event::ResponseHeaders { response, end }) => {
+            response::headers(plugin, *request, response, end)
+        }
+        (State::Answering(answering), Event::ResponseBody { chunk, cut, end, moment }) => {
+            answer::body(plugin, *answering, answer::Chunk { bytes: chunk, cut, end, moment })
+        }
+        (State::Saving(saving), Event::CalloutResult { outcome, .. }) => answer::saved(plugin, *saving, outcome),
+        (State::Screened(screened), event) => screen::on(plugin, *screened, event),
+        // The stream is still held: nothing may pass before the verdict.
+        (state @ State::Awaiting(_), Event::RequestBodyPart { .. } | Event::RequestTrailers) => {
+            (state, Effects { flow: Flow::Pause, ..Effects::default() })
+        }
+        // Envoy answers by itself (a timeout, an overflow): its reply passes.
+        (State::Buffering(_) | State::Awaiting(_), Event::ResponseHeaders { .. }) => (State::Done, Effects::default()),
+        (state, _) => (state, Effects::default()),
     }
 }
 
@@ -180,3 +187,5 @@ mod tests_guards;
 mod tests_guards_turns;
 #[cfg(test)]
 mod tests_responses;
+#[cfg(test)]
+mod tests_screen;

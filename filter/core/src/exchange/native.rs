@@ -6,6 +6,7 @@ use super::{
     refuse,
     request::{self, Sent},
     response::Return,
+    screen::Screening,
     turn::{self, Previous, Turn},
 };
 use crate::{
@@ -75,6 +76,7 @@ pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, turn: Turn, routed: R
     effects.body = Some(edit);
     effects.headers.push(("accept-encoding", Some(b"identity".to_vec())));
     request::address(&mut effects, backend, &head.headers);
+    let screening = Screening::new(plugin, &routed, &head.headers).filter(|_| turn.create == Create::Response);
     let back = match (turn.create, head.owners.into_iter().next()) {
         (Create::Response, Some(owner)) => {
             let (pool, key) = (backend.pool, parsed.key);
@@ -82,7 +84,7 @@ pub(super) fn forward(plugin: &Plugin, awaiting: Awaiting, turn: Turn, routed: R
         }
         _ => Return::Untouched,
     };
-    request::sent(effects, routed, Sent { back, endpoint })
+    request::sent(effects, routed, Sent { back, screening, endpoint })
 }
 
 /// The edits as one change at the body's start: what stands behind the last of them is not written back, unless the body is not

@@ -172,12 +172,18 @@ pub(super) fn wait(plugin: &Plugin, awaiting: Box<Awaiting>, callouts: Vec<Callo
 }
 
 pub(super) fn callout(plugin: &Plugin, call: Call, message: Vec<u8>, headers: &Headers) -> Callout {
-    let metadata = CONTEXT.iter().filter_map(|name| headers.find(name).map(|value| (*name, value.to_vec()))).collect();
+    let metadata = context(headers);
     let timeout = match call {
         Call::Analyze => analyze_timeout(plugin),
+        Call::AnalyzeAnswer => plugin.config.guards.timeout,
         Call::Load | Call::Save => plugin.config.callouts.state.timeout,
     };
     Callout { call, message, metadata, timeout }
+}
+
+/// What hands a call its trace.
+pub(super) fn context(headers: &Headers) -> Vec<(&'static str, Vec<u8>)> {
+    CONTEXT.iter().filter_map(|name| headers.find(name).map(|value| (*name, value.to_vec()))).collect()
 }
 
 /// A guard reads more than one message, and gets the time for it.
@@ -193,7 +199,7 @@ pub(super) fn result(plugin: &Plugin, mut awaiting: Box<Awaiting>, ended: Outcom
     match call {
         Call::Analyze => {
             awaiting.classified = Some(waited);
-            let outcome = outcome.map_err(|error| failure(plugin, error, waited));
+            let outcome = outcome.map_err(|error| failure(analyze_timeout(plugin), error, waited));
             if let Some(guarding) = &mut awaiting.guarding {
                 if let Some(verdict) = guarding.answered(outcome) {
                     awaiting.verdict = Slot::Here(verdict);
@@ -216,8 +222,8 @@ pub(super) fn result(plugin: &Plugin, mut awaiting: Box<Awaiting>, ended: Outcom
                 return (state, effects);
             }
         },
-        // Nothing is saved before there is an answer.
-        Call::Save => {}
+        // Nothing of these before there is an answer.
+        Call::Save | Call::AnalyzeAnswer => {}
     }
     if awaiting.is_open() {
         return (State::Awaiting(awaiting), Effects { flow: Flow::Pause, ..Effects::default() });
@@ -230,9 +236,9 @@ pub(super) fn result(plugin: &Plugin, mut awaiting: Box<Awaiting>, ended: Outcom
 }
 
 /// Why the classifier gave no answer.
-fn failure(plugin: &Plugin, error: CalloutError, waited: Micros) -> GuardFailure {
+pub(super) fn failure(timeout: Millis, error: CalloutError, waited: Micros) -> GuardFailure {
     // Envoy's timer starts from its loop's cached time and may fire a little early by this clock.
-    let timed_out = waited.0 / 100 >= analyze_timeout(plugin).0 * 9;
+    let timed_out = waited.0 / 100 >= timeout.0 * 9;
     match error {
         CalloutError::Dispatch => GuardFailure::Classifier(Fallback::Unavailable),
         CalloutError::Status(OUT_OF_RANGE) => GuardFailure::Limit,

@@ -5,6 +5,7 @@ use super::{
     pipeline::{self, Awaiting, Parsed, Routed},
     refuse,
     response::{Forwarded, Return},
+    screen::Screening,
     stored, turn,
 };
 use crate::{
@@ -258,11 +259,15 @@ pub(super) fn forward(plugin: &Plugin, outgoing: Outgoing, routed: Routed) -> (S
     address(&mut effects, backend, &head.headers);
     place(&mut effects, &placement);
     let annotate = plugin.config.routing_metadata && head.create == Create::ChatCompletion && !stream;
-    if annotate && head.headers.find("accept-encoding").is_some() {
+    let screening = match head.create {
+        Create::ChatCompletion | Create::Completion => Screening::new(plugin, &routed, &head.headers),
+        _ => None,
+    };
+    if (annotate || screening.is_some()) && head.headers.find("accept-encoding").is_some() {
         effects.headers.push(("accept-encoding", Some(b"identity".to_vec())));
     }
     let back = if annotate { Return::Annotated } else { Return::Untouched };
-    sent(effects, routed, Sent { back, endpoint: placement.endpoint })
+    sent(effects, routed, Sent { back, screening, endpoint: placement.endpoint })
 }
 
 pub(super) fn unconfigured() -> ApiError {
@@ -279,6 +284,7 @@ pub(super) fn set_length(effects: &mut Effects, headers: &Headers, length: usize
 /// How a request went on.
 pub(super) struct Sent {
     pub back: Return,
+    pub screening: Option<Screening>,
     pub endpoint: Option<String>,
 }
 
@@ -289,8 +295,8 @@ pub(super) fn sent(mut effects: Effects, routed: Routed, sent: Sent) -> (State, 
     }
     effects.count.extend(routed.fallback.map(Counter::Fallback));
     effects.count.extend((0..routed.failed_rules).map(|_| Counter::RuleError));
-    let Sent { back, endpoint } = sent;
-    (State::Forwarded(Box::new(Forwarded { routed, endpoint, back })), effects)
+    let Sent { back, screening, endpoint } = sent;
+    (State::Forwarded(Box::new(Forwarded { routed, endpoint, back, screening })), effects)
 }
 
 /// The header by which Envoy finds the model's route, and the credentials that its backend may see.
@@ -328,5 +334,5 @@ fn pass(plugin: &Plugin, headers: &Headers, index: usize) -> (State, Effects) {
     address(&mut effects, backend, headers);
     place(&mut effects, &placement);
     let routed = Routed { backend: index, ..Routed::default() };
-    sent(effects, routed, Sent { back: Return::Untouched, endpoint: placement.endpoint })
+    sent(effects, routed, Sent { back: Return::Untouched, screening: None, endpoint: placement.endpoint })
 }

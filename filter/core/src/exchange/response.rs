@@ -1,7 +1,13 @@
 //! The response's head: what the client learns of the routing, and what becomes of the body.
 
 use super::{
-    Effects, Flow, ResponseView, State, answer::Answering, memory::Memory, native::Native, pipeline::Routed, refuse,
+    Effects, Flow, ResponseView, State,
+    answer::Answering,
+    memory::Memory,
+    native::Native,
+    pipeline::Routed,
+    refuse,
+    screen::{Answer, Screened, Screening},
 };
 use crate::{
     error::ApiError,
@@ -20,6 +26,8 @@ pub(super) struct Forwarded {
     /// The endpoint that was chosen; another one may serve.
     pub endpoint: Option<String>,
     pub back: Return,
+    /// What else is done with the answer's texts.
+    pub screening: Option<Screening>,
 }
 
 /// What becomes of the answer.
@@ -39,14 +47,19 @@ pub(super) enum Return {
 
 /// What kind of body an answer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Body {
     Json,
     Stream,
     /// Another type, or encoded: nothing here can read it.
     Other,
 }
 
-pub(super) fn headers(plugin: &Plugin, request: Forwarded, response: &dyn ResponseView, end: bool) -> (State, Effects) {
+pub(super) fn headers(
+    plugin: &Plugin,
+    mut request: Forwarded,
+    response: &dyn ResponseView,
+    end: bool,
+) -> (State, Effects) {
     let mut effects = Effects::default();
     let Some(backend) = plugin.backend(request.routed.backend) else { return (State::Done, effects) };
     let routed = &request.routed;
@@ -63,7 +76,7 @@ pub(super) fn headers(plugin: &Plugin, request: Forwarded, response: &dyn Respon
     }
     // Without a body there is nothing to add to and no id to change: a deletion may be confirmed by a bare 204.
     let passes = match request.back {
-        Return::Untouched => true,
+        Return::Untouched => request.screening.is_none() || end,
         Return::Annotated | Return::Native(_) => end,
         Return::Memory(_) | Return::Count => false,
     };
@@ -77,17 +90,33 @@ pub(super) fn headers(plugin: &Plugin, request: Forwarded, response: &dyn Respon
     if !is_right {
         return (State::Done, effects);
     }
-    match answering(request, &headers, backend) {
-        Ok(None) => (State::Done, effects),
-        Ok(Some(_)) if end => refuse(&bad_answer("it has no body")),
-        Ok(Some(answering)) => {
-            effects.headers.push(("content-length", None));
-            // What is told of the whole body stands in its head: that waits too.
-            effects.flow = if answering.holds_head() { Flow::Pause } else { Flow::Continue };
-            (State::Answering(Box::new(answering)), effects)
-        }
-        Err(error) => refuse(&error),
-    }
+    let screened = match screened(plugin, &mut request, kind(&headers)) {
+        Ok(screened) => screened,
+        Err(error) => return refuse(&error),
+    };
+    let state = match (answering(request, &headers, backend), screened) {
+        (Err(error), _) => return refuse(&error),
+        (Ok(None), None) => return (State::Done, effects),
+        (Ok(_), _) if end => return refuse(&bad_answer("it has no body")),
+        (Ok(answering), Some(screened)) => screened.around(answering),
+        (Ok(Some(answering)), None) => State::Answering(Box::new(answering)),
+    };
+    effects.headers.push(("content-length", None));
+    // What is told of the whole body stands in its head: that waits too.
+    let holds_head = match &state {
+        State::Answering(answering) => answering.holds_head(),
+        State::Screened(screened) => !screened.is_stream(),
+        _ => false,
+    };
+    effects.flow = if holds_head { Flow::Pause } else { Flow::Continue };
+    (state, effects)
+}
+
+/// What stands before and behind the answer's own way.
+fn screened(plugin: &Plugin, request: &mut Forwarded, body: Body) -> Result<Option<Screened>, ApiError> {
+    let Some(screening) = request.screening.take() else { return Ok(None) };
+    let responses = matches!(request.back, Return::Native(_));
+    screening.begin(plugin, &request.routed, Answer { body, responses })
 }
 
 fn answering(request: Forwarded, headers: &Headers, backend: &Backend) -> Result<Option<Answering>, ApiError> {
@@ -97,13 +126,13 @@ fn answering(request: Forwarded, headers: &Headers, backend: &Backend) -> Result
     match request.back {
         Return::Untouched => Ok(None),
         Return::Annotated => {
-            let is_plain = kind == Kind::Json && headers.find(":status") == Some(b"200");
+            let is_plain = kind == Body::Json && headers.find(":status") == Some(b"200");
             let metadata = || metadata(&request.routed, backend, served.or(request.endpoint.as_deref()));
             Ok(is_plain.then(|| Answering::Member(Member::new(&metadata()))))
         }
         Return::Memory(memory) => match (memory.request.stream, kind) {
-            (false, Kind::Json) => Ok(Some(Answering::Memory(memory))),
-            (true, Kind::Stream) => {
+            (false, Body::Json) => Ok(Some(Answering::Memory(memory))),
+            (true, Body::Stream) => {
                 let translator = StreamTranslator::new(&memory.request, memory.turn.clone());
                 Ok(Some(Answering::MemoryStream { memory, translator: Box::new(translator) }))
             }
@@ -114,16 +143,16 @@ fn answering(request: Forwarded, headers: &Headers, backend: &Backend) -> Result
             native.endpoint = served.or(request.endpoint.as_deref()).map(EndpointTag::of).or(native.endpoint);
             let backend = request.routed.backend;
             match kind {
-                Kind::Json => Ok(Some(Answering::Native { native, backend })),
-                Kind::Stream => {
+                Body::Json => Ok(Some(Answering::Native { native, backend })),
+                Body::Stream => {
                     let sse = Sse::new(crate::responses::sse::DEFAULT_LIMIT);
                     Ok(Some(Answering::NativeStream { native, backend, sse: Box::new(sse) }))
                 }
-                Kind::Other => Err(bad_answer("its type or encoding is none that ids can be changed in")),
+                Body::Other => Err(bad_answer("its type or encoding is none that ids can be changed in")),
             }
         }
         Return::Count => match kind {
-            Kind::Json => Ok(Some(Answering::Count)),
+            Body::Json => Ok(Some(Answering::Count)),
             _ => Err(bad_answer("it is not JSON")),
         },
     }
@@ -150,16 +179,16 @@ pub(super) fn bad_answer(why: &str) -> ApiError {
         .code("upstream_bad_answer")
 }
 
-fn kind(headers: &Headers) -> Kind {
+fn kind(headers: &Headers) -> Body {
     let header = |name| headers.find(name).unwrap_or_default();
     let content_type = header("content-type");
     if !matches!(header("content-encoding"), b"" | b"identity") {
-        Kind::Other
+        Body::Other
     } else if names::is_json(content_type) {
-        Kind::Json
+        Body::Json
     } else if names::is_event_stream(content_type) {
-        Kind::Stream
+        Body::Stream
     } else {
-        Kind::Other
+        Body::Other
     }
 }

@@ -7,6 +7,7 @@ use super::{
     refuse,
     request::{self, Sent},
     response::Return,
+    screen::Screening,
     turn,
 };
 use crate::{
@@ -70,6 +71,9 @@ fn to_endpoint(plugin: &Plugin, native: &ids::Native, asked: Asked<'_>, asker: A
         Action::Delete => Some(What::Deleted),
         Action::InputItems => None,
     };
+    let routed = Routed { backend: index, ..Routed::default() };
+    // What was said then is guarded now too: the backend holds it as it came.
+    let screening = Screening::new(plugin, &routed, asker.headers).filter(|_| what == Some(What::Response));
     let back = match what.zip(asker.owners.into_iter().next()) {
         Some((what, owner)) => {
             Return::Native(Native { owner, pool: native.pool, key: native.key, endpoint: Some(native.endpoint), what })
@@ -77,5 +81,5 @@ fn to_endpoint(plugin: &Plugin, native: &ids::Native, asked: Asked<'_>, asker: A
         None => Return::Untouched,
     };
     let endpoint = Some(name.to_owned());
-    request::sent(effects, Routed { backend: index, ..Routed::default() }, Sent { back, endpoint })
+    request::sent(effects, routed, Sent { back, screening, endpoint })
 }

@@ -39,7 +39,7 @@ pub fn splice_all(body: &[u8], edits: &[Edit]) -> Result<Vec<u8>, EditError> {
 }
 
 /// As [`splice_all`], at the end of `out`.
-pub(super) fn write_all(body: &[u8], edits: &[Edit], out: &mut Vec<u8>) -> Result<(), EditError> {
+pub(crate) fn write_all(body: &[u8], edits: &[Edit], out: &mut Vec<u8>) -> Result<(), EditError> {
     let mut at = 0;
     for Edit { span, json } in edits {
         let error = EditError { at: span.start };

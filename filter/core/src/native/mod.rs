@@ -7,6 +7,10 @@ mod request;
 mod response;
 mod sse;
 
+pub(crate) use self::{
+    edit::write_all,
+    sse::{Data, Frames, TooLarge},
+};
 pub use self::{
     edit::{Edit, EditError, splice_all},
     path::{Action, Target, recognise, upstream_path},

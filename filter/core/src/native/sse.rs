@@ -12,10 +12,7 @@ use crate::body::{json::Cursor, keys::decode};
 /// Rewrites a stream, cut into chunks anywhere.
 #[derive(Debug)]
 pub struct Sse {
-    limit: usize,
-    /// What has come of the frame that is not over yet.
-    buffer: Vec<u8>,
-    lines: Lines,
+    frames: Frames,
     response_id: Option<String>,
     unread: u64,
     failed: Option<RewriteError>,
@@ -25,8 +22,7 @@ impl Sse {
     /// `limit` is the longest frame that is held back until its end, in bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        let lines = Lines { start_of_stream: true, ..Lines::default() };
-        Self { limit, buffer: Vec::new(), lines, response_id: None, unread: 0, failed: None }
+        Self { frames: Frames::new(limit), response_id: None, unread: 0, failed: None }
     }
 
     /// Takes a chunk; whole frames go to `out`.
@@ -34,7 +30,12 @@ impl Sse {
     /// # Errors
     /// [`RewriteError`]: what came before it is in `out`, nothing after it can be had.
     pub fn push(&mut self, chunk: &[u8], outward: &Outward<'_>, out: &mut Vec<u8>) -> Result<(), RewriteError> {
-        self.once(|sse| sse.take(chunk, outward, out))
+        self.once(|sse| {
+            let mut frames = std::mem::take(&mut sse.frames);
+            let taken = frames.push(chunk, |frame, data| sse.frame(frame, data, outward, out));
+            sse.frames = frames;
+            taken
+        })
     }
 
     /// The stream is over: a frame without its end goes to `out` too.
@@ -43,8 +44,7 @@ impl Sse {
     /// As [`Sse::push`].
     pub fn finish(&mut self, outward: &Outward<'_>, out: &mut Vec<u8>) -> Result<(), RewriteError> {
         self.once(|sse| {
-            let frame = std::mem::take(&mut sse.buffer);
-            let data = sse.lines.finish(&frame);
+            let (frame, data) = sse.frames.finish();
             sse.frame(&frame, &data, outward, out)
         })
     }
@@ -66,36 +66,6 @@ impl Sse {
             return Err(error.clone());
         }
         step(self).inspect_err(|error| self.failed = Some(error.clone()))
-    }
-
-    fn take(&mut self, mut chunk: &[u8], outward: &Outward<'_>, out: &mut Vec<u8>) -> Result<(), RewriteError> {
-        // The rest of a line end whose frame has gone already.
-        if self.buffer.is_empty()
-            && self.lines.after_return
-            && let Some(rest) = chunk.strip_prefix(b"\n")
-        {
-            self.lines.after_return = false;
-            out.push(b'\n');
-            chunk = rest;
-        }
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.extend_from_slice(chunk);
-        let mut from = 0;
-        while let Some(rest) = buffer.get(from..)
-            && let Some(frame) = self.lines.frame(rest)
-        {
-            if frame.content > self.limit {
-                return Err(RewriteError::TooLarge { limit: self.limit });
-            }
-            self.frame(rest.get(..frame.end).unwrap_or(rest), &frame.data, outward, out)?;
-            from += frame.end;
-        }
-        buffer.drain(..from);
-        if buffer.len() > self.limit {
-            return Err(RewriteError::TooLarge { limit: self.limit });
-        }
-        self.buffer = buffer;
-        Ok(())
     }
 
     fn frame(
@@ -132,16 +102,84 @@ impl Sse {
     }
 }
 
+/// Cuts a stream into frames, whole and byte for byte.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Frames {
+    limit: usize,
+    /// What has come of the frame that is not over yet.
+    buffer: Vec<u8>,
+    lines: Lines,
+}
+
+/// A frame is longer than that many bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooLarge(pub usize);
+
+impl From<TooLarge> for RewriteError {
+    fn from(TooLarge(limit): TooLarge) -> Self {
+        Self::TooLarge { limit }
+    }
+}
+
+impl Frames {
+    /// `limit` is the longest frame that is held back until its end, in bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, buffer: Vec::new(), lines: Lines { start_of_stream: true, ..Lines::default() } }
+    }
+
+    /// Takes a chunk; `each` gets every frame that is whole now, with the places of its data. The rest of a line end whose frame
+    /// has gone already comes as a frame without data.
+    pub(crate) fn push<E: From<TooLarge>>(
+        &mut self,
+        mut chunk: &[u8],
+        mut each: impl FnMut(&[u8], &[Range<usize>]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.buffer.is_empty()
+            && self.lines.after_return
+            && let Some(rest) = chunk.strip_prefix(b"\n")
+        {
+            self.lines.after_return = false;
+            each(b"\n", &[])?;
+            chunk = rest;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.extend_from_slice(chunk);
+        let mut from = 0;
+        while let Some(rest) = buffer.get(from..)
+            && let Some(frame) = self.lines.frame(rest)
+        {
+            if frame.content > self.limit {
+                return Err(TooLarge(self.limit).into());
+            }
+            each(rest.get(..frame.end).unwrap_or(rest), &frame.data)?;
+            from += frame.end;
+        }
+        buffer.drain(..from);
+        if buffer.len() > self.limit {
+            return Err(TooLarge(self.limit).into());
+        }
+        self.buffer = buffer;
+        Ok(())
+    }
+
+    /// The stream is over: what there is of a frame that nothing ends any more.
+    pub(crate) fn finish(&mut self) -> (Vec<u8>, Vec<Range<usize>>) {
+        let frame = std::mem::take(&mut self.buffer);
+        let data = self.lines.finish(&frame);
+        (frame, data)
+    }
+}
+
 /// A frame's data: the values of its `data` lines, a line break between them.
-struct Data<'a> {
-    text: Cow<'a, str>,
+pub(crate) struct Data<'a> {
+    pub text: Cow<'a, str>,
     /// Where each line begins in the text, and in the frame.
     lines: Vec<(usize, usize)>,
 }
 
 impl<'a> Data<'a> {
     /// None where it is not UTF-8.
-    fn new(frame: &'a [u8], ranges: &[Range<usize>]) -> Option<Self> {
+    pub(crate) fn new(frame: &'a [u8], ranges: &[Range<usize>]) -> Option<Self> {
         let line = |range: &Range<usize>| simdutf8::basic::from_utf8(frame.get(range.clone())?).ok();
         if let [only] = ranges {
             return Some(Self { text: Cow::Borrowed(line(only)?), lines: vec![(0, only.start)] });
@@ -157,17 +195,21 @@ impl<'a> Data<'a> {
         Some(Self { text: Cow::Owned(text), lines })
     }
 
-    /// Moves an edit of the text to the frame. No JSON string holds a line break, so it stands in one line.
-    fn place(&self, edit: Edit) -> Edit {
-        let line = self.lines.iter().rev().find(|(text, _)| *text <= edit.span.start);
+    /// Where something of the text stands in the frame. No JSON string holds a line break, so it stands in one line.
+    pub(crate) fn locate(&self, span: &Range<usize>) -> Range<usize> {
+        let line = self.lines.iter().rev().find(|(text, _)| *text <= span.start);
         let (text, frame) = line.copied().unwrap_or_default();
-        let to = |at: usize| at - text + frame;
-        Edit { span: to(edit.span.start)..to(edit.span.end), ..edit }
+        let to = |at: usize| at.saturating_sub(text).saturating_add(frame);
+        to(span.start)..to(span.end)
+    }
+
+    fn place(&self, edit: Edit) -> Edit {
+        Edit { span: self.locate(&edit.span), ..edit }
     }
 }
 
 /// Finds lines and the blank ones that end a frame. Positions count from the frame's start.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Lines {
     /// Where the current line begins.
     line: usize,
