@@ -37,7 +37,7 @@ PASSAGE = 600
 # Letters that a window of 128 tokens holds nearly always.
 WINDOW = 460
 # Attacks of each part that are put into a document, and as many harmless prompts.
-EMBEDDED = {"train": 3000, "validation": 400, "test": 600}
+EMBEDDED = {"train": 1000, "validation": 200, "test": 300}
 PACKAGES = {"train": ("django", "sympy"), "validation": ("networkx",), "test": ("ansible_core", "nltk")}
 
 
@@ -112,7 +112,9 @@ def own():
     for file in sorted((OWN / "category").glob("*.jsonl")):
         for row in lines(file):
             part = part_of(f"{row['label']}/{row['topic']}", test=0.15, validation=0.1)
-            yield part, example(row["text"], False, "category", row["topic"])
+            # Half of them are enough to train on, and quicker.
+            if part != "train" or hashed(row["text"]) < 0.5:
+                yield part, example(row["text"], False, "category", row["topic"])
     for file in sorted((OWN / "category" / "eval").glob("*.jsonl")):
         for row in lines(file):
             yield "test", example(row["text"], False, "category-blind", row.get("topic"))
@@ -133,7 +135,7 @@ def lines(file):
 def documents(wheels):
     """Passages to train on; what is held out is of other packages."""
     for package in PACKAGES["train"]:
-        for kind, share in (("prose", 0.2), ("code", 0.03)):
+        for kind, share in (("prose", 0.1), ("code", 0.015)):
             for passage in passages(wheels[package], kind, share):
                 yield "train", example(passage, False, f"document-{kind}", package)
 

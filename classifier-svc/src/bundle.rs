@@ -1,6 +1,6 @@
 //! The loaded bundle: one encoder with its heads, as the domain's [`Model`].
 
-use std::{path::Path, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use candle_core::Tensor;
 use sha2::{Digest, Sha256};
@@ -10,7 +10,11 @@ use crate::{
     config::Config,
     domain::{Model, ModelError, ModelInfo, Row, RowOutput, Special, Tokenize, Wanted},
     encoder::{Encoder, EncoderError, LayerStates, WordTokenizer, hex, source::EncoderFiles},
-    heads::{HeadError, category::CategoryHead, features::mean_of_last},
+    heads::{
+        HeadError,
+        features::mean_of_last,
+        label::{CATEGORY, JAILBREAK, LabelHead},
+    },
 };
 
 /// Why a bundle could not be loaded.
@@ -46,7 +50,8 @@ pub enum BundleError {
 /// An encoder with its heads.
 pub struct Bundle {
     encoder: Encoder,
-    category: Option<CategoryHead>,
+    category: Option<LabelHead>,
+    jailbreak: Option<LabelHead>,
     info: ModelInfo,
     pool: rayon::ThreadPool,
 }
@@ -63,24 +68,27 @@ impl Bundle {
             let most = encoder.max_row_tokens();
             return Err(BundleError::Window { window, most });
         }
-        let head = |dir: &Path| CategoryHead::load(dir, &encoder);
-        let category = config.heads.category.as_deref().map(head).transpose()?;
+        let head = |dir: &Option<PathBuf>, task| dir.as_deref().map(|dir| LabelHead::load(dir, task, &encoder)).transpose();
+        let category = head(&config.heads.category, CATEGORY)?;
+        let jailbreak = head(&config.heads.jailbreak, JAILBREAK)?;
+        let digests = [category.as_ref(), jailbreak.as_ref()].map(|head| head.map_or("", LabelHead::digest));
         let info = ModelInfo {
-            version: version(config, &encoder, category.as_ref()),
+            version: version(config, &encoder, &digests),
             labels: category.as_ref().map(|head| Arc::clone(head.labels())),
-            background: category.as_ref().and_then(CategoryHead::background),
-            jailbreak: false,
+            background: category.as_ref().and_then(LabelHead::background),
+            jailbreak: jailbreak.is_some(),
             names: false,
             max_row_tokens: encoder.max_row_tokens(),
         };
-        let bundle = Self { pool: thread_pool(config.threads)?, encoder, category, info };
+        let bundle = Self { pool: thread_pool(config.threads)?, encoder, category, jailbreak, info };
         bundle.warm_up(tokenizer.special())?;
         Ok((bundle, Arc::new(tokenizer)))
     }
 
     /// The first pass pays for allocations and kernel choice; it is not a user's to pay.
     fn warm_up(&self, special: Special) -> Result<(), BundleError> {
-        let wanted = Wanted { category: self.category.is_some(), embedding: true, ..Wanted::default() };
+        let (category, jailbreak) = (self.category.is_some(), self.jailbreak.is_some());
+        let wanted = Wanted { category, embedding: true, jailbreak, ..Wanted::default() };
         let row = Row { ids: &[special.open, special.close], shapes: &[] };
         self.run(&[row], wanted).map_err(BundleError::WarmUp)?;
         Ok(())
@@ -94,6 +102,11 @@ impl Bundle {
             let values = head.log_probs(&states)?.to_vec2::<f32>()?;
             for (output, row) in outputs.iter_mut().zip(values) {
                 output.log_probs = Some(row);
+            }
+        }
+        if let Some(head) = self.jailbreak.as_ref().filter(|_| wanted.jailbreak) {
+            for (output, log_odds) in outputs.iter_mut().zip(head.log_odds(&states)?) {
+                output.attack = Some(log_odds);
             }
         }
         if wanted.embedding {
@@ -143,12 +156,14 @@ fn pooled(states: &LayerStates) -> candle_core::Result<Vec<Vec<f32>>> {
     mean.to_vec2::<f32>()
 }
 
-fn version(config: &Config, encoder: &Encoder, category: Option<&CategoryHead>) -> String {
+fn version(config: &Config, encoder: &Encoder, heads: &[&str]) -> String {
     let mut digest = Sha256::new();
     digest.update(encoder.identity());
     digest.update(format!("{:?} {:?}", config.dtype, config.limits.window_tokens));
     digest.update(format!("{}", config.limits.window_overlap));
-    digest.update(category.map_or("", CategoryHead::digest));
+    for head in heads {
+        digest.update(head);
+    }
     let short: String = hex(&digest.finalize()).chars().take(12).collect();
     format!("fingerpost-{short}")
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fingerpost_classifier::{
     heads::features::FeatureSpec,
-    train::{TrainRequest, fit::FitConfig},
+    train::{LabelTask, TrainRequest, fit::FitConfig},
 };
 
 /// Says what texts mean: subject area and embedding, over gRPC, on candle.
@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Train a head on labelled prompts and write it with its report
     Train(Box<TrainArgs>),
-    /// Score the configured head on labelled prompts, over the served path
+    /// Score a configured head on labelled prompts, over the served path
     Eval(EvalArgs),
 }
 
@@ -54,14 +54,26 @@ pub(crate) struct ServeArgs {
     pub ready_file: Option<PathBuf>,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum EvalTask {
+    Category,
+    Jailbreak,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
+    /// Which head
+    #[arg(long, default_value = "category")]
+    pub task: EvalTask,
     /// The configuration file
     #[arg(long, env = "FINGERPOST_CLASSIFIER_CONFIG", default_value = "classifier.yaml")]
     pub config: PathBuf,
     /// A .jsonl file, or a directory of them; may be repeated
     #[arg(long, required = true)]
     pub data: Vec<PathBuf>,
+    /// With --task jailbreak: harmless texts of 5,000 tokens or more, to be cut there; may be repeated
+    #[arg(long)]
+    pub long: Vec<PathBuf>,
     /// Print every prompt that was judged wrongly
     #[arg(long)]
     pub misses: bool,
@@ -73,6 +85,7 @@ pub(crate) struct EvalArgs {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum TrainTask {
     Category,
+    Jailbreak,
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +97,12 @@ pub(crate) struct TrainArgs {
     /// sub-directories are not entered); may be repeated
     #[arg(long, required = true)]
     pub data: Vec<PathBuf>,
+    /// The same, to choose temperature and threshold by; without it and --test, whole topics of --data are held out
+    #[arg(long, requires = "test")]
+    pub validation: Vec<PathBuf>,
+    /// The same, to report on
+    #[arg(long, requires = "validation")]
+    pub test: Vec<PathBuf>,
     /// Where head.json, head.safetensors and report.json go
     #[arg(long)]
     pub out: PathBuf,
@@ -96,7 +115,7 @@ pub(crate) struct TrainArgs {
     /// The label that means "none of the others": in a long text it does not outvote them
     #[arg(long)]
     pub background: Option<String>,
-    /// Fit the written weights on all prompts (the report is always that of the held-out test)
+    /// Fit the written weights on all prompts, but for those of --test (the report is always that of the held-out test)
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub final_on_all: bool,
     /// Hide the progress bars
@@ -161,9 +180,14 @@ pub(crate) struct FitArgs {
 
 impl TrainArgs {
     pub(crate) fn request(self) -> TrainRequest {
-        let TrainTask::Category = self.task;
         TrainRequest {
+            task: match self.task {
+                TrainTask::Category => LabelTask::Category,
+                TrainTask::Jailbreak => LabelTask::Jailbreak,
+            },
             data: self.data,
+            validation: self.validation,
+            test: self.test,
             out: Some(self.out),
             features: FeatureSpec {
                 mean: self.features.mean_layers,

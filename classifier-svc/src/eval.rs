@@ -1,5 +1,7 @@
 //! `eval`: scores labelled prompts over the served path: tokeniser, windows, queue, batches, merge.
 
+pub mod attacks;
+
 use std::{path::PathBuf, sync::Arc};
 
 use thiserror::Error;
@@ -65,12 +67,23 @@ pub struct Miss {
 /// [`EvalError`], which names the file and line, the prompt or the label at fault.
 pub async fn eval(config: &Config, data: &[PathBuf], progress: bool) -> Result<(Scores, Vec<Miss>), EvalError> {
     let data = Dataset::load(data)?;
+    let at_once = config.limits.queue.min(64);
+    let analyzer = start(config).await?;
+    let labels = analyzer.info().labels.clone().unwrap_or_default();
+    if let Some(unknown) = data.labels.iter().find(|l| !labels.contains(l)) {
+        return Err(EvalError::UnknownLabel(unknown.clone()));
+    }
+    let given = judge(Arc::new(analyzer), &data, at_once, progress).await?;
+    Ok(score(&labels, &data, &given))
+}
+
+/// The served path without its ports.
+async fn start(config: &Config) -> Result<Analyzer, EvalError> {
     let owned = config.clone();
     let (bundle, tokenizer) = tokio::task::spawn_blocking(move || Bundle::load(&owned))
         .await
         .map_err(|e| EvalError::Internal(e.to_string()))??;
     let limits = &config.limits;
-    let at_once = limits.queue.min(64);
     let limits = AnalyzerLimits {
         max_tokens: limits.max_tokens,
         max_segments: limits.max_segments,
@@ -83,12 +96,7 @@ pub async fn eval(config: &Config, data: &[PathBuf], progress: bool) -> Result<(
     let metrics = Arc::new(Metrics::default());
     let (analyzer, _thread) = Analyzer::start(Box::new(bundle), tokenizer, limits, metrics)
         .map_err(|e| EvalError::Internal(e.to_string()))?;
-    let labels = analyzer.info().labels.clone().unwrap_or_default();
-    if let Some(unknown) = data.labels.iter().find(|l| !labels.contains(l)) {
-        return Err(EvalError::UnknownLabel(unknown.clone()));
-    }
-    let given = judge(Arc::new(analyzer), &data, at_once, progress).await?;
-    Ok(score(&labels, &data, &given))
+    Ok(analyzer)
 }
 
 /// The best label and its probability for each prompt, in the data's order.

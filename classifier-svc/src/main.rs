@@ -5,10 +5,10 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use cli::{Cli, Command, EvalArgs, LogFormat, ServeArgs, TrainArgs};
+use cli::{Cli, Command, EvalArgs, EvalTask, LogFormat, ServeArgs, TrainArgs};
 use fingerpost_classifier::{
     config::Config,
-    eval::eval,
+    eval::{attacks, eval},
     serve::{ServeOptions, serve},
     train::train,
 };
@@ -71,8 +71,14 @@ fn run_train(args: TrainArgs) -> Result<(), Failure> {
     let config = Config::load(&args.config)?;
     let report = train(&config, &args.request())?;
     println!("{}", report.test.table());
+    if let Some(detection) = &report.detection {
+        println!(
+            "attacks among the rest: AUC {}, recall {} at 1 % false positives; at 0.5 recall {}, false positives {}",
+            detection.auc, detection.recall_at_1_percent, detection.recall, detection.false_positives,
+        );
+    }
     println!(
-        "held-out test of whole topics; temperature {}, calibration error {} before and {} after it; validation accuracy {}",
+        "held-out test; temperature {}, calibration error {} before and {} after it; validation accuracy {}",
         report.temperature, report.calibration_error_before, report.test.calibration_error, report.validation_accuracy,
     );
     for note in &report.notes {
@@ -84,6 +90,18 @@ fn run_train(args: TrainArgs) -> Result<(), Failure> {
 fn run_eval(args: &EvalArgs) -> Result<(), Failure> {
     let config = Config::load(&args.config)?;
     let runtime = tokio::runtime::Runtime::new()?;
+    if matches!(args.task, EvalTask::Jailbreak) {
+        let request = attacks::Request { data: args.data.clone(), long: args.long.clone(), progress: true };
+        let (report, mistakes) = runtime.block_on(attacks::eval(&config, &request))?;
+        println!("{}", report.table());
+        for mistake in mistakes.iter().filter(|_| args.misses) {
+            println!("{} {:.2}: {}", mistake.what, mistake.score, mistake.text.replace('\n', " "));
+        }
+        return match &args.out {
+            Some(file) => Ok(std::fs::write(file, serde_json::to_string_pretty(&report)? + "\n")?),
+            None => Ok(()),
+        };
+    }
     let (scores, misses) = runtime.block_on(eval(&config, &args.data, true))?;
     println!("{}", scores.table());
     if args.misses {

@@ -111,6 +111,8 @@ pub struct HubSource {
 pub struct HeadsConfig {
     /// A directory with `head.json` and `head.safetensors`, as `train --task category` writes it.
     pub category: Option<PathBuf>,
+    /// A directory with `head.json` and `head.safetensors`, as `train --task jailbreak` writes it.
+    pub jailbreak: Option<PathBuf>,
 }
 
 /// Ceilings, budgets and the window's shape.
@@ -224,9 +226,11 @@ impl Config {
     pub fn parse(file: &Path, text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut config: Self = read_yaml(file, text)?;
         let base = file.parent().unwrap_or(Path::new("")).to_owned();
-        for (path, field) in
-            [("encoder.path", &mut config.encoder.path), ("heads.category", &mut config.heads.category)]
-        {
+        for (path, field) in [
+            ("encoder.path", &mut config.encoder.path),
+            ("heads.category", &mut config.heads.category),
+            ("heads.jailbreak", &mut config.heads.jailbreak),
+        ] {
             let Some(value) = field else { continue };
             let expanded = expand(&value.to_string_lossy(), &env).map_err(|e| ConfigError::Value {
                 file: file.to_owned(),
