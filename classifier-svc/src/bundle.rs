@@ -68,7 +68,8 @@ impl Bundle {
             let most = encoder.max_row_tokens();
             return Err(BundleError::Window { window, most });
         }
-        let head = |dir: &Option<PathBuf>, task| dir.as_deref().map(|dir| LabelHead::load(dir, task, &encoder)).transpose();
+        let head =
+            |dir: &Option<PathBuf>, task| dir.as_deref().map(|dir| LabelHead::load(dir, task, &encoder)).transpose();
         let category = head(&config.heads.category, CATEGORY)?;
         let jailbreak = head(&config.heads.jailbreak, JAILBREAK)?;
         let digests = [category.as_ref(), jailbreak.as_ref()].map(|head| head.map_or("", LabelHead::digest));

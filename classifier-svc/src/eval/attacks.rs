@@ -123,7 +123,11 @@ pub async fn eval(config: &Config, request: &Request) -> Result<(Report, Vec<Mis
         sets: by_kind(&scored),
         long: judge.long(config, &long, &attacks).await?,
         disguises: judge.disguises(&attacks).await?,
-        benign_with_forms: data.examples.iter().filter(|e| e.label == BENIGN && !disguise::undo(&e.text).is_empty()).count(),
+        benign_with_forms: data
+            .examples
+            .iter()
+            .filter(|e| e.label == BENIGN && !disguise::undo(&e.text).is_empty())
+            .count(),
     };
     let wrong = scored.iter().filter(|(e, score)| (e.label == ATTACK) != (*score >= 0.5));
     let mistakes = wrong
@@ -241,7 +245,11 @@ impl Report {
     }
 
     fn write_table(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "{:<24}{:>8}{:>8}{:>8}{:>11}{:>9}{:>9}", "set", "attacks", "benign", "AUC", "recall@1%", "recall", "FPR")?;
+        writeln!(
+            out,
+            "{:<24}{:>8}{:>8}{:>8}{:>11}{:>9}{:>9}",
+            "set", "attacks", "benign", "AUC", "recall@1%", "recall", "FPR"
+        )?;
         let all = [("(all)", &self.all)].into_iter();
         for (kind, d) in all.chain(self.sets.iter().map(|(kind, d)| (kind.as_str(), d))) {
             let of = |value: f64, there: bool| if there { format!("{value:.4}") } else { "-".to_owned() };

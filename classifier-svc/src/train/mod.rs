@@ -169,12 +169,7 @@ pub fn train(config: &Config, request: &TrainRequest) -> Result<TrainReport, Tra
     pool.install(|| train_on(config, request, &data, &split))
 }
 
-fn train_on(
-    config: &Config,
-    request: &TrainRequest,
-    data: &Dataset,
-    split: &Split,
-) -> Result<TrainReport, TrainError> {
+fn train_on(config: &Config, request: &TrainRequest, data: &Dataset, split: &Split) -> Result<TrainReport, TrainError> {
     let (encoder, tokenizer) = load_encoder(config)?;
     if request.features.top_layer() > encoder.layers() {
         let (top, layers) = (request.features.top_layer(), encoder.layers());

@@ -25,7 +25,9 @@ pub(super) fn base64(text: &str) -> Vec<Edit> {
     let mut edits: Vec<Edit> = Vec::new();
     for (range, run) in blocks(text) {
         if let Some(hidden) = decoded(&run) {
-            edits.push(Edit { range, text: hidden });
+            let padding =
+                text.get(range.end..).map_or(0, |rest| rest.bytes().take(2).take_while(|b| *b == b'=').count());
+            edits.push(Edit { range: range.start..range.end + padding, text: hidden });
         }
     }
     edits
@@ -33,7 +35,7 @@ pub(super) fn base64(text: &str) -> Vec<Edit> {
 
 /// Runs of the alphabet; lines of a wrapped block are one.
 fn blocks(text: &str) -> Vec<(std::ops::Range<usize>, String)> {
-    let is_code = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '=');
+    let is_code = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
     let mut blocks: Vec<(std::ops::Range<usize>, String, usize)> = Vec::new();
     for (range, run) in runs(text, is_code) {
         let length = run.len();
@@ -53,7 +55,6 @@ fn blocks(text: &str) -> Vec<(std::ops::Range<usize>, String)> {
 
 fn decoded(run: &str) -> Option<String> {
     let code: String = run
-        .trim_end_matches('=')
         .chars()
         .map(|c| match c {
             '-' => '+',

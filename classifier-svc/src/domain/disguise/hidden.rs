@@ -8,20 +8,24 @@ use super::{Edit, runs};
 /// Fewer tag characters are a flag's region.
 const LEAST_TAGS: usize = 8;
 
-/// Unseen characters between Latin letters or digits go; text written in tag characters is made visible.
+/// Unseen characters between Latin letters or digits go, and where there are such, those beside a space too; text written
+/// in tag characters is made visible.
 pub(super) fn zero_width(text: &str) -> Vec<Edit> {
     let mut edits = Vec::new();
+    let mut disguised = false;
     for (range, run) in runs(text, is_unseen) {
         let tags: String = run.chars().filter_map(of_tag).collect();
         let before = text.get(..range.start).and_then(|t| t.chars().next_back());
         let after = text.get(range.end..).and_then(|t| t.chars().next());
         if tags.len() >= LEAST_TAGS {
+            disguised = true;
             edits.push(Edit { range, text: format!(" {tags} ") });
-        } else if before.is_some_and(is_latin) && after.is_some_and(is_latin) {
+        } else if [before, after].iter().all(|c| c.is_some_and(|c| is_latin(c) || c == ' ')) {
+            disguised |= before != Some(' ') && after != Some(' ');
             edits.push(Edit { range, text: String::new() });
         }
     }
-    edits
+    if disguised { edits } else { Vec::new() }
 }
 
 fn is_latin(c: char) -> bool {
@@ -61,7 +65,8 @@ pub(super) fn homoglyphs(text: &str) -> Vec<Edit> {
     if text.is_ascii() {
         return Vec::new();
     }
-    let words: Vec<_> = runs(text, |c| c.is_alphanumeric() || is_boxed(c)).map(|(range, word)| (range, read(word))).collect();
+    let words: Vec<_> =
+        runs(text, |c| c.is_alphanumeric() || is_boxed(c)).map(|(range, word)| (range, read(word))).collect();
     // A word of another script has letters that look like no Latin one.
     let foreign = words.iter().any(|(_, word)| word.latin.is_none() && word.ascii == 0);
     words
@@ -115,7 +120,9 @@ fn styled(c: char) -> Option<char> {
 
 /// The ASCII letter that this letter of another script looks like.
 fn lookalike(c: char) -> Option<char> {
-    if let Some((_, latin)) = SMALL_CAPITALS.chars().zip("abcdefghijklmnopqrstuvwyz".chars()).find(|(small, _)| *small == c) {
+    if let Some((_, latin)) =
+        SMALL_CAPITALS.chars().zip("abcdefghijklmnopqrstuvwyz".chars()).find(|(small, _)| *small == c)
+    {
         return Some(latin);
     }
     let like = alike(c)?;
