@@ -1,6 +1,6 @@
 //! The loaded bundle: one encoder with its heads, as the domain's [`Model`].
 
-use std::{path::Path, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use candle_core::Tensor;
 use sha2::{Digest, Sha256};
@@ -10,7 +10,12 @@ use crate::{
     config::Config,
     domain::{Model, ModelError, ModelInfo, Row, RowOutput, Special, Tokenize, Wanted},
     encoder::{Encoder, EncoderError, LayerStates, WordTokenizer, hex, source::EncoderFiles},
-    heads::{HeadError, category::CategoryHead, features::mean_of_last, names::NamesHead},
+    heads::{
+        HeadError,
+        features::mean_of_last,
+        label::{CATEGORY, JAILBREAK, LabelHead},
+        names::NamesHead,
+    },
 };
 
 /// Why a bundle could not be loaded.
@@ -46,7 +51,8 @@ pub enum BundleError {
 /// An encoder with its heads.
 pub struct Bundle {
     encoder: Encoder,
-    category: Option<CategoryHead>,
+    category: Option<LabelHead>,
+    jailbreak: Option<LabelHead>,
     names: Option<NamesHead>,
     info: ModelInfo,
     pool: rayon::ThreadPool,
@@ -64,27 +70,33 @@ impl Bundle {
             let most = encoder.max_row_tokens();
             return Err(BundleError::Window { window, most });
         }
-        let head = |dir: &Path| CategoryHead::load(dir, &encoder);
-        let category = config.heads.category.as_deref().map(head).transpose()?;
+        let label =
+            |dir: &Option<PathBuf>, task| dir.as_deref().map(|dir| LabelHead::load(dir, task, &encoder)).transpose();
+        let category = label(&config.heads.category, CATEGORY)?;
+        let jailbreak = label(&config.heads.jailbreak, JAILBREAK)?;
         let names = config.heads.names.as_deref().map(|dir| NamesHead::load(dir, &encoder)).transpose()?;
-        let digests =
-            [category.as_ref().map_or("", CategoryHead::digest), names.as_ref().map_or("", NamesHead::digest)];
+        let digests = [
+            category.as_ref().map_or("", LabelHead::digest),
+            jailbreak.as_ref().map_or("", LabelHead::digest),
+            names.as_ref().map_or("", NamesHead::digest),
+        ];
         let info = ModelInfo {
             version: version(config, &encoder, &digests),
             labels: category.as_ref().map(|head| Arc::clone(head.labels())),
-            background: category.as_ref().and_then(CategoryHead::background),
-            jailbreak: false,
+            background: category.as_ref().and_then(LabelHead::background),
+            jailbreak: jailbreak.is_some(),
             names: names.is_some(),
             max_row_tokens: encoder.max_row_tokens(),
         };
-        let bundle = Self { pool: thread_pool(config.threads)?, encoder, category, names, info };
+        let bundle = Self { pool: thread_pool(config.threads)?, encoder, category, jailbreak, names, info };
         bundle.warm_up(tokenizer.special())?;
         Ok((bundle, Arc::new(tokenizer)))
     }
 
     /// The first pass pays for allocations and kernel choice; it is not a user's to pay.
     fn warm_up(&self, special: Special) -> Result<(), BundleError> {
-        let wanted = Wanted { category: self.category.is_some(), embedding: true, ..Wanted::default() };
+        let (category, jailbreak) = (self.category.is_some(), self.jailbreak.is_some());
+        let wanted = Wanted { category, embedding: true, jailbreak, ..Wanted::default() };
         let row = Row { ids: &[special.open, special.close], shapes: &[] };
         self.run(&[row], wanted).map_err(BundleError::WarmUp)?;
         Ok(())
@@ -104,6 +116,11 @@ impl Bundle {
             let shapes: Vec<_> = rows.iter().map(|row| row.shapes).collect();
             for (output, row) in outputs.iter_mut().zip(head.tags(&states, &shapes)?) {
                 output.tags = Some(row);
+            }
+        }
+        if let Some(head) = self.jailbreak.as_ref().filter(|_| wanted.jailbreak) {
+            for (output, log_odds) in outputs.iter_mut().zip(head.log_odds(&states)?) {
+                output.attack = Some(log_odds);
             }
         }
         if wanted.embedding {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fingerpost_classifier::{
     heads::features::FeatureSpec,
-    train::{TrainRequest, fit::FitConfig, names::NamesRequest},
+    train::{LabelTask, TrainRequest, fit::FitConfig, names::NamesRequest},
 };
 
 /// Says what texts mean: subject area and embedding, over gRPC, on candle.
@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Train a head on labelled prompts and write it with its report
     Train(Box<TrainArgs>),
-    /// Score the configured head on labelled prompts, over the served path
+    /// Score a configured head on labelled prompts, over the served path
     Eval(EvalArgs),
 }
 
@@ -76,6 +76,9 @@ pub(crate) struct EvalArgs {
     /// head may have been trained on are left out
     #[arg(long)]
     pub prompts: Vec<PathBuf>,
+    /// With --task jailbreak: harmless texts of 5,000 tokens or more, to be cut there; may be repeated
+    #[arg(long)]
+    pub long: Vec<PathBuf>,
     /// Print every prompt that was judged wrongly
     #[arg(long)]
     pub misses: bool,
@@ -87,6 +90,7 @@ pub(crate) struct EvalArgs {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum EvalTask {
     Category,
+    Jailbreak,
     Pii,
 }
 
@@ -94,6 +98,7 @@ pub(crate) enum EvalTask {
 pub(crate) enum TrainTask {
     Category,
     Names,
+    Jailbreak,
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +111,12 @@ pub(crate) struct TrainArgs {
     /// "start", "end"}]} lines, beside the texts that the generator writes
     #[arg(long, required_if_eq("task", "category"))]
     pub data: Vec<PathBuf>,
+    /// The same, to choose temperature and threshold by; without it and --test, whole topics of --data are held out
+    #[arg(long, requires = "test")]
+    pub validation: Vec<PathBuf>,
+    /// The same, to report on
+    #[arg(long, requires = "validation")]
+    pub test: Vec<PathBuf>,
     /// Where head.json, head.safetensors and report.json go
     #[arg(long)]
     pub out: PathBuf,
@@ -118,7 +129,7 @@ pub(crate) struct TrainArgs {
     /// The label that means "none of the others": in a long text it does not outvote them
     #[arg(long)]
     pub background: Option<String>,
-    /// Fit the written weights on all prompts (the report is always that of the held-out test)
+    /// Fit the written weights on all prompts, but for those of --test (the report is always that of the held-out test)
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub final_on_all: bool,
     /// Hide the progress bars
@@ -201,8 +212,14 @@ pub(crate) struct FitArgs {
 impl TrainArgs {
     pub(crate) fn request(self) -> TrainRequest {
         TrainRequest {
+            task: match self.task {
+                TrainTask::Jailbreak => LabelTask::Jailbreak,
+                TrainTask::Category | TrainTask::Names => LabelTask::Category,
+            },
             fit: self.fit.config(self.seed),
             data: self.data,
+            validation: self.validation,
+            test: self.test,
             out: Some(self.out),
             features: FeatureSpec {
                 mean: self.features.mean_layers,

@@ -1,5 +1,6 @@
 //! `eval`: scores labelled prompts over the served path: tokeniser, windows, queue, batches, merge.
 
+pub mod attacks;
 pub mod pii;
 
 use std::{path::PathBuf, sync::Arc};

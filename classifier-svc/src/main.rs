@@ -8,7 +8,7 @@ use clap::Parser as _;
 use cli::{Cli, Command, EvalArgs, EvalTask, LogFormat, ServeArgs, TrainArgs, TrainTask};
 use fingerpost_classifier::{
     config::Config,
-    eval::{eval, pii},
+    eval::{attacks, eval, pii},
     serve::{ServeOptions, serve},
     train::{
         names::{lists::Part, train_names},
@@ -80,8 +80,14 @@ fn run_train(args: TrainArgs) -> Result<(), Failure> {
     }
     let report = train(&config, &args.request())?;
     println!("{}", report.test.table());
+    if let Some(detection) = &report.detection {
+        println!(
+            "attacks among the rest: AUC {}, recall {} at 1 % false positives; at 0.5 recall {}, false positives {}",
+            detection.auc, detection.recall_at_1_percent, detection.recall, detection.false_positives,
+        );
+    }
     println!(
-        "held-out test of whole topics; temperature {}, calibration error {} before and {} after it; validation accuracy {}",
+        "held-out test; temperature {}, calibration error {} before and {} after it; validation accuracy {}",
         report.temperature, report.calibration_error_before, report.test.calibration_error, report.validation_accuracy,
     );
     for note in &report.notes {
@@ -93,6 +99,18 @@ fn run_train(args: TrainArgs) -> Result<(), Failure> {
 fn run_eval(args: &EvalArgs) -> Result<(), Failure> {
     let config = Config::load(&args.config)?;
     let runtime = tokio::runtime::Runtime::new()?;
+    if matches!(args.task, EvalTask::Jailbreak) {
+        let request = attacks::Request { data: args.data.clone(), long: args.long.clone(), progress: true };
+        let (report, mistakes) = runtime.block_on(attacks::eval(&config, &request))?;
+        println!("{}", report.table());
+        for mistake in mistakes.iter().filter(|_| args.misses) {
+            println!("{} {:.2}: {}", mistake.what, mistake.score, mistake.text.replace('\n', " "));
+        }
+        return match &args.out {
+            Some(file) => Ok(std::fs::write(file, serde_json::to_string_pretty(&report)? + "\n")?),
+            None => Ok(()),
+        };
+    }
     if matches!(args.task, EvalTask::Pii) {
         let request = pii::Request {
             data: args.data.clone(),

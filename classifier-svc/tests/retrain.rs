@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fingerpost_classifier::{
     config::Config,
-    train::{TrainReport, TrainRequest, train},
+    train::{LabelTask, TrainReport, TrainRequest, train},
 };
 
 #[test]
@@ -16,6 +16,9 @@ fn retraining_gives_the_committed_report() {
     let committed = std::fs::read(head.join("report.json")).unwrap();
     let committed: TrainReport = serde_json::from_slice(&committed).unwrap();
     let request = TrainRequest {
+        task: LabelTask::Category,
+        validation: Vec::new(),
+        test: Vec::new(),
         data: vec![here.join("data/category")],
         // The report is of the held-out test, before any refit.
         out: None,

@@ -113,6 +113,8 @@ pub struct HeadsConfig {
     pub category: Option<PathBuf>,
     /// The same, as `train --task names` writes it: persons, organisations and places for the PII task.
     pub names: Option<PathBuf>,
+    /// A directory with `head.json` and `head.safetensors`, as `train --task jailbreak` writes it.
+    pub jailbreak: Option<PathBuf>,
 }
 
 /// Ceilings, budgets and the window's shape.
@@ -230,6 +232,7 @@ impl Config {
             ("encoder.path", &mut config.encoder.path),
             ("heads.category", &mut config.heads.category),
             ("heads.names", &mut config.heads.names),
+            ("heads.jailbreak", &mut config.heads.jailbreak),
         ] {
             let Some(value) = field else { continue };
             let expanded = expand(&value.to_string_lossy(), &env).map_err(|e| ConfigError::Value {

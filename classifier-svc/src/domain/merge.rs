@@ -73,15 +73,21 @@ pub(super) fn jailbreak(forms: &[Option<Disguise>], parts: &[Done<'_>]) -> Optio
     let of_form = |(disguise, (_, outputs)): (&Option<Disguise>, &Done<'_>)| {
         let windows = outputs.iter().enumerate().filter_map(|(window, output)| Some((window, output.attack?)));
         let (window, worst) = windows.max_by(|a, b| a.1.total_cmp(&b.1))?;
-        Some(JailbreakVerdict { score: attack_score(worst, outputs.len()), window, disguise: *disguise })
+        let log_odds = attack_log_odds(worst, outputs.len());
+        Some(JailbreakVerdict { score: 1.0 / (1.0 + (-log_odds).exp()), window, disguise: *disguise })
     };
     // The text as written wins a tie: `max_by` takes the last.
     forms.iter().zip(parts).rev().filter_map(of_form).max_by(|a, b| a.score.total_cmp(&b.score))
 }
 
-/// The probability that the worst of so many windows makes.
-fn attack_score(log_odds: f32, _windows: usize) -> f32 {
-    1.0 / (1.0 + (-log_odds).exp())
+/// What the worst window's log-odds lose for each factor of e in the number of windows: the more there are, the higher
+/// the worst of them stands by chance. Chosen on long harmless texts that the reported ones have nothing of.
+const WINDOW_COST: f32 = 0.25;
+
+/// The log-odds that the worst of so many windows gives the whole.
+#[must_use]
+pub fn attack_log_odds(worst: f32, windows: usize) -> f32 {
+    worst - WINDOW_COST * (windows.max(1) as f32).ln()
 }
 
 /// Personal data of a text: what patterns found, and names by the model where there is a head for them.

@@ -1,7 +1,7 @@
 //! The heads: small trained networks over the shared encoder's layer states.
 
-pub mod category;
 pub mod features;
+pub mod label;
 pub mod mlp;
 pub mod names;
 

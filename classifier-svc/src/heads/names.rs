@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     HeadError,
-    category::{FORMAT, files, read},
+    label::{FORMAT, files, read},
     mlp::{Dense, Network, forward},
 };
 use crate::{
@@ -204,7 +204,7 @@ impl NamesHead {
     /// # Errors
     /// [`HeadError::File`] when a file cannot be written.
     pub fn save(dir: &Path, spec: &NamesSpec, network: &Network) -> std::result::Result<(), HeadError> {
-        super::category::write(dir, spec, network)
+        super::label::write(dir, spec, network)
     }
 
     /// Calibrated natural log-probabilities of [`TAGS`]: of every row, of every token but the special ones.

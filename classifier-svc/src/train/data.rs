@@ -9,6 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::split::Split;
 use crate::encoder::hex;
 
 /// Why labelled data was refused.
@@ -105,6 +106,30 @@ impl Dataset {
         labels.sort();
         labels.dedup();
         Ok(Self { examples, labels, sha256: hex(&digest.finalize()), duplicates })
+    }
+
+    /// Reads data that is in parts already: train, validation and test. That no text
+    /// stands in two of them is for whoever parted them to see to.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_parts(parts: [&[PathBuf]; 3]) -> Result<(Self, Split), DataError> {
+        let mut digest = Sha256::new();
+        let mut all = Self { examples: Vec::new(), labels: Vec::new(), sha256: String::new(), duplicates: 0 };
+        let mut split = Split::default();
+        for (paths, part) in parts.into_iter().zip([&mut split.train, &mut split.validation, &mut split.test]) {
+            let loaded = Self::load(paths)?;
+            let first = all.examples.len();
+            part.extend(first..first + loaded.examples.len());
+            all.examples.extend(loaded.examples);
+            all.labels.extend(loaded.labels);
+            all.duplicates += loaded.duplicates;
+            digest.update(loaded.sha256);
+        }
+        all.labels.sort();
+        all.labels.dedup();
+        all.sha256 = hex(&digest.finalize());
+        Ok((all, split))
     }
 
     /// The number of each example's label.

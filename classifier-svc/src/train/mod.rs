@@ -1,10 +1,11 @@
 //! `train`: labelled prompts in, a head with its report out.
 //!
-//! The held-out parts are whole topics. The validation part chooses the temperature; the test part is
+//! The held-out parts are whole topics, or the ones given. The validation part chooses the temperature; the test part is
 //! reported on and used for nothing else. The committed weights may then be fitted anew on all
 //! prompts, with the same settings and temperature; the report stays that of the held-out test.
 
 pub mod data;
+pub mod detect;
 pub mod embed;
 pub mod fit;
 pub mod names;
@@ -23,12 +24,13 @@ use crate::{
     domain::{ModelError, ModelInfo, RowOutput, merge, window::WindowShape},
     heads::{
         HeadError,
-        category::{CategoryHead, FORMAT, HeadSpec},
         features::FeatureSpec,
+        label::{ATTACK, BENIGN, CATEGORY, FORMAT, HeadSpec, JAILBREAK, LabelHead, log_odds},
         mlp::Network,
     },
 };
 use data::{DataError, Dataset};
+use detect::{Detection, quantile};
 use embed::{Embedded, Embedder};
 use fit::{FitConfig, Sample, fit};
 use report::{Judged, Scores, round};
@@ -65,11 +67,35 @@ pub enum TrainError {
     Setting(String),
 }
 
+/// What a head of labels is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelTask {
+    /// The subject area.
+    Category,
+    /// Attacks, and what is none.
+    Jailbreak,
+}
+
+impl LabelTask {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Category => CATEGORY,
+            Self::Jailbreak => JAILBREAK,
+        }
+    }
+}
+
 /// What to train on, and how.
 #[derive(Debug, Clone)]
 pub struct TrainRequest {
+    /// What the head is for.
+    pub task: LabelTask,
     /// Files, and directories of files.
     pub data: Vec<PathBuf>,
+    /// The same, for the validation part; without it and `test`, whole topics of `data` are held out.
+    pub validation: Vec<PathBuf>,
+    /// The same, for the test part.
+    pub test: Vec<PathBuf>,
     /// Where head and report go; nothing is written without it.
     pub out: Option<PathBuf>,
     /// What the head reads.
@@ -78,7 +104,7 @@ pub struct TrainRequest {
     pub fit: FitConfig,
     /// The label that means "none of the others".
     pub background: Option<String>,
-    /// Fit the written weights on all prompts.
+    /// Fit the written weights on all prompts; parts that are given stay held out all the same.
     pub final_on_all: bool,
     /// Show progress bars.
     pub progress: bool,
@@ -109,6 +135,12 @@ pub struct TrainReport {
     pub background: Option<String>,
     /// What the logits are divided by.
     pub temperature: f64,
+    /// What an attack's log-odds are moved by; jailbreak heads only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<f64>,
+    /// How the test part's attacks are told from the rest; jailbreak heads only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detection: Option<Detection>,
     /// Calibration error of the test part before temperature scaling; after it, it is in `test`.
     pub calibration_error_before: f64,
     /// Accuracy on the validation part, which chose the temperature.
@@ -119,18 +151,26 @@ pub struct TrainReport {
     pub notes: Vec<String>,
 }
 
-/// Trains a category head with the encoder of a configuration.
+/// Trains a head of labels with the encoder of a configuration.
 ///
 /// # Errors
 /// [`TrainError`], which names the file and line, or the setting, at fault.
 pub fn train(config: &Config, request: &TrainRequest) -> Result<TrainReport, TrainError> {
-    let data = Dataset::load(&request.data)?;
+    let (data, split) = match (request.validation.is_empty(), request.test.is_empty()) {
+        (true, true) => {
+            let data = Dataset::load(&request.data)?;
+            let split = split(&data.examples, request.fit.seed, Shares { test: 0.15, validation: 0.12 });
+            (data, split)
+        }
+        (false, false) => Dataset::load_parts([&request.data, &request.validation, &request.test])?,
+        _ => return Err(TrainError::Setting("give both a validation and a test part, or none".to_owned())),
+    };
     check(&data, request)?;
     let pool = thread_pool(config.threads)?;
-    pool.install(|| train_on(config, request, &data))
+    pool.install(|| train_on(config, request, &data, &split))
 }
 
-fn train_on(config: &Config, request: &TrainRequest, data: &Dataset) -> Result<TrainReport, TrainError> {
+fn train_on(config: &Config, request: &TrainRequest, data: &Dataset, split: &Split) -> Result<TrainReport, TrainError> {
     let (encoder, tokenizer) = load_encoder(config)?;
     if request.features.top_layer() > encoder.layers() {
         let (top, layers) = (request.features.top_layer(), encoder.layers());
@@ -153,26 +193,27 @@ fn train_on(config: &Config, request: &TrainRequest, data: &Dataset) -> Result<T
     bar.finish();
     tracing::info!(prompts = texts.len(), seconds = started.elapsed().as_secs_f32(), "embedded");
 
-    let shares = Shares { test: 0.15, validation: 0.12 };
-    let split = split(&data.examples, request.fit.seed, shares);
     let prompts = Prompts::new(data, &embedded, request);
-    let fits = 1 + u64::from(request.final_on_all);
+    let final_on_all = request.final_on_all && request.test.is_empty();
+    let fits = 1 + u64::from(final_on_all);
     let bar = progress_bar(request.progress, "fitting");
     bar.set_length(fits * (request.fit.members * request.fit.epochs) as u64);
     let network = fit(&prompts.sample(&split.train)?, &request.fit, || bar.inc(1))?;
     let logits = prompts.logits(&network)?;
     let temperature = best_temperature(&prompts, &logits, &split.validation);
+    let shift = (request.task == LabelTask::Jailbreak).then(|| prompts.shift(&logits, &split.validation, temperature));
     let report = report(&Fitted {
         data,
         request,
-        split: &split,
+        split,
         prompts: &prompts,
         logits: &logits,
-        temperature,
+        calibration: Calibration { temperature, shift: shift.unwrap_or(0.0) },
+        final_on_all,
         encoder: encoder.identity(),
     });
     if let Some(out) = &request.out {
-        let network = match request.final_on_all {
+        let network = match final_on_all {
             true => {
                 let all: Vec<usize> = (0..data.examples.len()).collect();
                 fit(&prompts.sample(&all)?, &request.fit, || bar.inc(1))?
@@ -181,16 +222,17 @@ fn train_on(config: &Config, request: &TrainRequest, data: &Dataset) -> Result<T
         };
         let spec = HeadSpec {
             format: FORMAT,
-            task: "category".to_owned(),
+            task: request.task.name().to_owned(),
             labels: data.labels.clone(),
             background: request.background.clone(),
             features: request.features.clone(),
             hidden: request.fit.hidden.clone(),
             members: request.fit.members,
             temperature: temperature as f32,
+            shift: shift.map(|shift| shift as f32),
             encoder: encoder.identity().to_owned(),
         };
-        CategoryHead::save(out, &spec, &network)?;
+        LabelHead::save(out, &spec, &network)?;
         write_report(out.join("report.json"), &report)?;
     }
     bar.finish();
@@ -205,6 +247,9 @@ fn check(data: &Dataset, request: &TrainRequest) -> Result<(), TrainError> {
     if let Some((label, count)) = data.counts().into_iter().find(|(_, count)| *count < 10) {
         let problem = format!("`{label}` has {count} prompts: at least 10 a label are needed to hold some out");
         return Err(DataError::TooLittle(problem).into());
+    }
+    if request.task == LabelTask::Jailbreak && data.labels != [ATTACK, BENIGN] {
+        return Err(TrainError::Setting(format!("the labels of a `{JAILBREAK}` head are `{ATTACK}` and `{BENIGN}`")));
     }
     match &request.background {
         Some(label) if !data.labels.contains(label) => {
@@ -226,7 +271,18 @@ struct Prompts<'a> {
     targets: Vec<usize>,
     kinds: Vec<Option<String>>,
     info: ModelInfo,
+    task: LabelTask,
 }
+
+/// What turns logits into probabilities.
+#[derive(Debug, Clone, Copy)]
+struct Calibration {
+    temperature: f64,
+    shift: f64,
+}
+
+/// The share of validation's harmless prompts that a threshold of 0.5 takes for attacks.
+const FALSE_POSITIVES: f64 = 0.01;
 
 impl<'a> Prompts<'a> {
     fn new(data: &Dataset, embedded: &'a Embedded, request: &TrainRequest) -> Self {
@@ -244,6 +300,7 @@ impl<'a> Prompts<'a> {
                 names: false,
                 max_row_tokens: usize::MAX,
             },
+            task: request.task,
         }
     }
 
@@ -270,8 +327,38 @@ impl<'a> Prompts<'a> {
     }
 
     /// Judges prompts as the service does: windows merged.
-    fn judge(&self, logits: &[Vec<f32>], prompts: &[usize], temperature: f64) -> Vec<(Judged, f64)> {
-        prompts.iter().filter_map(|&p| self.judge_one(logits, p, temperature)).collect()
+    fn judge(&self, logits: &[Vec<f32>], prompts: &[usize], calibration: Calibration) -> Vec<(Judged, f64)> {
+        let one = |&prompt: &usize| match self.task {
+            LabelTask::Category => self.judge_one(logits, prompt, calibration.temperature),
+            LabelTask::Jailbreak => self.judge_attack(logits, prompt, calibration),
+        };
+        prompts.iter().filter_map(one).collect()
+    }
+
+    /// The log-odds of an attack, windows merged.
+    fn attack(&self, logits: &[Vec<f32>], prompt: usize, calibration: Calibration) -> Option<f64> {
+        let Calibration { temperature, shift } = calibration;
+        let rows = logits.get(self.rows(prompt))?;
+        let worst = rows.iter().map(|row| log_odds(row, temperature as f32, shift as f32)).max_by(f32::total_cmp)?;
+        Some(f64::from(merge::attack_log_odds(worst, rows.len())))
+    }
+
+    /// What makes 0.5 the threshold that takes so few harmless prompts for attacks.
+    fn shift(&self, logits: &[Vec<f32>], prompts: &[usize], temperature: f64) -> f64 {
+        let plain = Calibration { temperature, shift: 0.0 };
+        let benign = prompts.iter().filter(|&&prompt| self.targets.get(prompt) != Some(&0));
+        let scores: Vec<f64> = benign.filter_map(|&prompt| self.attack(logits, prompt, plain)).collect();
+        -quantile(&scores, 1.0 - FALSE_POSITIVES)
+    }
+
+    fn judge_attack(&self, logits: &[Vec<f32>], prompt: usize, calibration: Calibration) -> Option<(Judged, f64)> {
+        let attack = 1.0 / (1.0 + (-self.attack(logits, prompt, calibration)?).exp());
+        let truth = *self.targets.get(prompt)?;
+        let of_truth = if truth == 0 { attack } else { 1.0 - attack };
+        let best = usize::from(attack < 0.5);
+        let judged =
+            Judged { truth, best, confidence: attack.max(1.0 - attack), kind: self.kinds.get(prompt)?.clone() };
+        Some((judged, of_truth))
     }
 
     fn judge_one(&self, logits: &[Vec<f32>], prompt: usize, temperature: f64) -> Option<(Judged, f64)> {
@@ -306,7 +393,7 @@ fn log_probs(logits: &[f32], temperature: f64) -> Vec<f32> {
 /// The temperature with the least negative log-likelihood, by golden section over its logarithm.
 fn best_temperature(prompts: &Prompts<'_>, logits: &[Vec<f32>], validation: &[usize]) -> f64 {
     let loss = |log_t: f64| -> f64 {
-        let judged = prompts.judge(logits, validation, log_t.exp());
+        let judged = prompts.judge(logits, validation, Calibration { temperature: log_t.exp(), shift: 0.0 });
         judged.iter().map(|(_, p)| -p.max(1e-12).ln()).sum()
     };
     minimum(-2.5, 2.5, loss).exp()
@@ -332,25 +419,31 @@ struct Fitted<'a> {
     split: &'a Split,
     prompts: &'a Prompts<'a>,
     logits: &'a [Vec<f32>],
-    temperature: f64,
+    calibration: Calibration,
+    final_on_all: bool,
     encoder: &'a str,
 }
 
 fn report(fitted: &Fitted<'_>) -> TrainReport {
-    let Fitted { data, request, split, .. } = fitted;
-    let scores = |part: &[usize], temperature| {
-        let judged = fitted.prompts.judge(fitted.logits, part, temperature);
-        let judged: Vec<Judged> = judged.into_iter().map(|j| j.0).collect();
-        Scores::of(&data.labels, &judged)
+    let Fitted { data, request, split, calibration, .. } = fitted;
+    let judged = |part: &[usize], calibration| -> Vec<Judged> {
+        fitted.prompts.judge(fitted.logits, part, calibration).into_iter().map(|j| j.0).collect()
     };
+    let scores = |part: &[usize], calibration| Scores::of(&data.labels, &judged(part, calibration));
+    let detection = (request.task == LabelTask::Jailbreak).then(|| {
+        let of = |j: Judged| (j.truth == 0, if j.best == 0 { j.confidence } else { 1.0 - j.confidence });
+        Detection::of(&judged(&split.test, *calibration).into_iter().map(of).collect::<Vec<_>>())
+    });
     let mut notes = split.notes.clone();
-    notes.push("`test` holds whole topics that the reported head has never seen".to_owned());
-    if request.final_on_all {
+    if request.test.is_empty() {
+        notes.push("`test` holds whole topics that the reported head has never seen".to_owned());
+    }
+    if fitted.final_on_all {
         notes.push("the written weights were then fitted anew on all prompts with the same settings; `test` is of the head before that".to_owned());
     }
     let parts = [("train", &split.train), ("validation", &split.validation), ("test", &split.test)];
     TrainReport {
-        task: "category".to_owned(),
+        task: request.task.name().to_owned(),
         seed: request.fit.seed,
         data_sha256: data.sha256.clone(),
         encoder: fitted.encoder.to_owned(),
@@ -360,10 +453,12 @@ fn report(fitted: &Fitted<'_>) -> TrainReport {
         features: request.features.clone(),
         fit: request.fit.clone(),
         background: request.background.clone(),
-        temperature: round(fitted.temperature),
-        calibration_error_before: scores(&split.test, 1.0).calibration_error,
-        validation_accuracy: scores(&split.validation, fitted.temperature).accuracy,
-        test: scores(&split.test, fitted.temperature),
+        temperature: round(calibration.temperature),
+        shift: (request.task == LabelTask::Jailbreak).then(|| round(calibration.shift)),
+        detection,
+        calibration_error_before: scores(&split.test, Calibration { temperature: 1.0, shift: 0.0 }).calibration_error,
+        validation_accuracy: scores(&split.validation, *calibration).accuracy,
+        test: scores(&split.test, *calibration),
         notes,
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     config::Config,
     domain::{names::TAGS, shape::Shape, window::WindowShape},
     heads::{
-        category::FORMAT,
+        label::FORMAT,
         names::{NamesHead, NamesSpec, TokenFeatures},
     },
 };

@@ -1,4 +1,4 @@
-//! The category head: pooled features to calibrated log-probabilities of the labels.
+//! A head that gives one label a row: pooled features to calibrated log-probabilities of the labels.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use crate::encoder::{Encoder, LayerStates, hex};
 pub struct HeadSpec {
     /// The layout of the two files; 1 is the one that is read.
     pub format: u32,
-    /// `category`.
+    /// `category` or `jailbreak`.
     pub task: String,
     /// The labels, in the order of the logits.
     pub labels: Vec<String>,
@@ -34,33 +34,48 @@ pub struct HeadSpec {
     pub members: usize,
     /// What the logits are divided by.
     pub temperature: f32,
+    /// Natural log-odds that an attack's are moved by, so that 0.5 is the threshold; jailbreak heads only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<f32>,
     /// The encoder that the head was trained on.
     pub encoder: String,
 }
 
+/// The task of heads that tell attacks from what is none.
+pub const JAILBREAK: &str = "jailbreak";
+
+/// The label of an attack.
+pub const ATTACK: &str = "attack";
+
+/// The label of what is none.
+pub const BENIGN: &str = "benign";
+
+/// The task of heads that tell subject areas.
+pub const CATEGORY: &str = "category";
+
 /// The one layout of head files that is read and written.
 pub const FORMAT: u32 = 1;
 
-/// A trained category head.
+/// A trained head.
 #[derive(Debug)]
-pub struct CategoryHead {
+pub struct LabelHead {
     spec: HeadSpec,
     network: Network,
     labels: Arc<[String]>,
     digest: String,
 }
 
-impl CategoryHead {
-    /// Loads `DIR/head.json` and `DIR/head.safetensors` for this encoder.
+impl LabelHead {
+    /// Loads `DIR/head.json` and `DIR/head.safetensors`, which have to be for this task and this encoder.
     ///
     /// # Errors
     /// [`HeadError`], which names the file, and both encoders where they differ.
-    pub fn load(dir: &Path, encoder: &Encoder) -> Result<Self, HeadError> {
+    pub fn load(dir: &Path, task: &str, encoder: &Encoder) -> Result<Self, HeadError> {
         let (json, weights) = files(dir);
         let spec_bytes = read(&json)?;
         let content = |message: String| HeadError::Content { file: json.clone(), message };
         let spec: HeadSpec = serde_json::from_slice(&spec_bytes).map_err(|e| content(e.to_string()))?;
-        if let Some(message) = flaw(&spec, encoder) {
+        if let Some(message) = flaw(&spec, task, encoder) {
             return Err(content(message));
         }
         if spec.encoder != encoder.identity() {
@@ -98,6 +113,16 @@ impl CategoryHead {
         log_softmax(&(logits / f64::from(self.spec.temperature))?, 1)
     }
 
+    /// Calibrated natural log-odds of an attack, one a row; of a jailbreak head.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn log_odds(&self, batch: &LayerStates) -> candle_core::Result<Vec<f32>> {
+        let logits = self.network.logits(&self.spec.features.pool(batch)?)?.to_vec2::<f32>()?;
+        let shift = self.spec.shift.unwrap_or(0.0);
+        Ok(logits.iter().map(|row| log_odds(row, self.spec.temperature, shift)).collect())
+    }
+
     /// The labels, in the order of the log-probabilities.
     #[must_use]
     pub const fn labels(&self) -> &Arc<[String]> {
@@ -118,6 +143,13 @@ impl CategoryHead {
     }
 }
 
+/// The log-odds of the first of two labels.
+#[must_use]
+pub fn log_odds(logits: &[f32], temperature: f32, shift: f32) -> f32 {
+    let difference = logits.first().zip(logits.get(1)).map_or(0.0, |(attack, benign)| attack - benign);
+    difference / temperature + shift
+}
+
 impl HeadSpec {
     /// The widths of the features, of the hidden layers and of the logits.
     #[must_use]
@@ -129,12 +161,15 @@ impl HeadSpec {
     }
 }
 
-fn flaw(spec: &HeadSpec, encoder: &Encoder) -> Option<String> {
+fn flaw(spec: &HeadSpec, task: &str, encoder: &Encoder) -> Option<String> {
     if spec.format != FORMAT {
         return Some(format!("format {}; this build reads {FORMAT}", spec.format));
     }
-    if spec.task != "category" {
-        return Some(format!("a head for task `{}`, not `category`", spec.task));
+    if spec.task != task {
+        return Some(format!("a head for task `{}`, not `{task}`", spec.task));
+    }
+    if task == JAILBREAK && (spec.labels != [ATTACK, BENIGN] || spec.shift.is_none_or(|shift| !shift.is_finite())) {
+        return Some(format!("a `{task}` head has the labels `{ATTACK}` and `{BENIGN}`, and a shift"));
     }
     if spec.labels.is_empty() || spec.members == 0 {
         return Some("no labels or no members".to_owned());
