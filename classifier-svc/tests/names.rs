@@ -1,5 +1,5 @@
 //! The committed names head over the served path, without its ports; needs `make setup`.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
 
 use std::{path::Path, sync::Arc};
 
