@@ -255,7 +255,7 @@ impl Spans {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::indexing_slicing, clippy::single_range_in_vec_init)]
+    #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::single_range_in_vec_init)]
 
     use proptest::prelude::*;
 
