@@ -21,7 +21,8 @@ const ASKED: [(&str, &[Task]); 5] = [
 ];
 /// Words of the texts.
 const LENGTHS: [usize; 2] = [24, 400];
-const WORDS: &str = "the garden behind our old house was quiet in early spring and Maria asked how long rivers need to carve a valley";
+const WORDS: &str =
+    "the garden behind our old house was quiet in early spring and Maria asked how long rivers need to carve a valley";
 
 /// What one question cost, a value a round.
 #[derive(Debug, Default)]
@@ -38,9 +39,13 @@ pub(super) async fn section(options: &Options) -> Result<String, BenchError> {
         source: std::io::Error::other(source),
     };
     let channel = Channel::from_shared(format!("http://{}", classifier.address));
-    let channel = channel.map_err(|e| BenchError::Io { what: "the classifier's address".to_owned(), source: std::io::Error::other(e) })?;
+    let channel = channel.map_err(|e| BenchError::Io {
+        what: "the classifier's address".to_owned(),
+        source: std::io::Error::other(e),
+    })?;
     let mut client = ClassifierClient::new(channel.connect().await.map_err(unreachable)?);
-    let gone = || BenchError::Io { what: "the classifier has ended".to_owned(), source: std::io::ErrorKind::NotFound.into() };
+    let gone =
+        || BenchError::Io { what: "the classifier has ended".to_owned(), source: std::io::ErrorKind::NotFound.into() };
     let pid = classifier.process.id().ok_or_else(gone)?;
     let mut text = String::from(
         "\n## Signals\n\nOne caller, one segment a call, no text twice; the classifier's own CPU and the caller's wait, medians of the rounds.\n\n\
@@ -94,7 +99,10 @@ impl Cost {
             let text = format!("{} {calls} {before}", body.join(" "));
             let request = AnalyzeRequest { segments: vec![Segment { text, tasks: tasks.clone() }], tasks: Vec::new() };
             let answer = client.analyze(request).await;
-            answer.map_err(|status| BenchError::Io { what: "Analyze".to_owned(), source: std::io::Error::other(status) })?;
+            answer.map_err(|status| BenchError::Io {
+                what: "Analyze".to_owned(),
+                source: std::io::Error::other(status),
+            })?;
             calls += 1;
         }
         let per_call = |micros: f64| micros / f64::from(calls.max(1));

@@ -135,8 +135,11 @@ async fn attacks_are_blocked(stack: Arc<Stack>) {
     for text in [ATTACK, &spaced] {
         for (path, body) in [
             ("/v1/chat/completions", chat("auto", text)),
-            ("/v1/chat/completions", json!({ "model": "general", "messages": [
-                { "role": "user", "content": "Summarise this page." }, { "role": "tool", "tool_call_id": "c", "content": text }] })),
+            (
+                "/v1/chat/completions",
+                json!({ "model": "general", "messages": [
+                { "role": "user", "content": "Summarise this page." }, { "role": "tool", "tool_call_id": "c", "content": text }] }),
+            ),
             ("/v1/completions", json!({ "model": "general", "prompt": text })),
             ("/v1/responses", json!({ "model": "native", "input": text })),
         ] {
@@ -194,7 +197,8 @@ async fn what_is_harmless_passes_and_says_so(stack: Arc<Stack>) {
         assert_eq!(checks["jailbreak"]["detected"], json!(false), "{checks}");
     }
     let (reply, seen) =
-        through(&stack, Call::post("/v1/responses", json!({ "model": "auto", "input": "Solve 3x = 12." }).to_string())).await;
+        through(&stack, Call::post("/v1/responses", json!({ "model": "auto", "input": "Solve 3x = 12." }).to_string()))
+            .await;
     assert_eq!((reply.status, reply.header("x-security-checks")), (200, Some("pii:false,jailbreak:false")));
     assert_eq!(seen.header("x-security-checks"), None);
 }
@@ -204,7 +208,10 @@ async fn what_cannot_be_read_is_said(stack: Arc<Stack>) {
     let body = json!({ "model": "general", "messages": [
         { "role": "user", "content": [{ "type": "text", "text": "What is this?" }, image] }] });
     let (reply, _) = through(&stack, Call::chat(&body)).await;
-    assert_eq!((reply.status, reply.header("x-security-checks")), (200, Some("pii:false,jailbreak:false,unscannable:1")));
+    assert_eq!(
+        (reply.status, reply.header("x-security-checks")),
+        (200, Some("pii:false,jailbreak:false,unscannable:1"))
+    );
 }
 
 async fn identifiers_are_left_alone(stack: Arc<Stack>) {

@@ -47,7 +47,9 @@ fn says(text: &str, chunk_bytes: usize) -> Behaviour {
 }
 
 fn spoken() -> String {
-    format!("You can reach the author under {MAIL} or, if you must, once more under {MAIL}. That is all there is to say.")
+    format!(
+        "You can reach the author under {MAIL} or, if you must, once more under {MAIL}. That is all there is to say."
+    )
 }
 
 async fn answers_are_redacted(stack: Arc<Stack>) {

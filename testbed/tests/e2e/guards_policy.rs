@@ -59,11 +59,14 @@ async fn boot_route() -> Result<Stack, StackError> {
         .model(ModelSetup::named("sandbox"))
         .field("default_model", json!("general"))
         .field("guards", json!({ "pii": { "action": "route" }, "jailbreak": {} }))
-        .field("decisions", json!([
-            { "name": "personal", "when": "pii.detected && 'EMAIL_ADDRESS' in pii.types", "model": "private" },
-            { "name": "research", "when": "text.startsWith('RESEARCH')", "model": "sandbox",
-              "guards": { "jailbreak": { "action": "annotate" } } },
-        ]))
+        .field(
+            "decisions",
+            json!([
+                { "name": "personal", "when": "pii.detected && 'EMAIL_ADDRESS' in pii.types", "model": "private" },
+                { "name": "research", "when": "text.startsWith('RESEARCH')", "model": "sandbox",
+                  "guards": { "jailbreak": { "action": "annotate" } } },
+            ]),
+        )
         .start()
         .await
 }
@@ -132,7 +135,8 @@ async fn streams_are_restored_whatever_their_splits(stack: Arc<Stack>) {
     let letters: Vec<Value> =
         "So [EMAIL_ADDRESS_1], then [EMAIL_ADD".chars().map(|c| json!({ "content": c.to_string() })).collect();
     for (deltas, chunk_bytes) in [(None, 0), (None, 1), (None, 5), (Some(letters), 7)] {
-        let expected = if deltas.is_some() { format!("So {MAIL}, then [EMAIL_ADD") } else { format!("To {MAIL} it went") };
+        let expected =
+            if deltas.is_some() { format!("So {MAIL}, then [EMAIL_ADD") } else { format!("To {MAIL} it went") };
         for fake in stack.fakes() {
             let message = Some(json!({ "role": "assistant", "content": "To [EMAIL_ADDRESS_1] it went" }));
             fake.behave(Behaviour { message, deltas: deltas.clone(), chunk_bytes, ..Behaviour::default() });
@@ -148,7 +152,8 @@ async fn streams_are_restored_whatever_their_splits(stack: Arc<Stack>) {
 
 async fn conversations_keep_their_numbers(stack: Arc<Stack>) {
     says(&stack, "Noted [EMAIL_ADDRESS_1].", 0);
-    let first = answered(stack.address(), create(&json!({ "model": "general", "input": format!("First {MAIL}") }))).await;
+    let first =
+        answered(stack.address(), create(&json!({ "model": "general", "input": format!("First {MAIL}") }))).await;
     assert_eq!(text(&first), format!("Noted {MAIL}."));
     let next = format!("Then ada@engines.org, and {MAIL} again");
     let request_id = id();
