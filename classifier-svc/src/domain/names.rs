@@ -32,7 +32,7 @@ pub struct Tagged<'a> {
 #[must_use]
 pub fn decode(text: &str, offsets: &[Range<usize>], windows: &[Tagged<'_>]) -> Vec<Entity> {
     let rows = stitch(offsets.len(), windows);
-    let (mut before, mut after_word) = (0, false);
+    let (mut before, mut after_word, mut before_line) = (0, false, true);
     let words: Vec<Word> = words(text, offsets)
         .into_iter()
         .filter_map(|tokens| {
@@ -43,14 +43,9 @@ pub fn decode(text: &str, offsets: &[Range<usize>], windows: &[Tagged<'_>]) -> V
             let wordless = !body.contains(char::is_alphanumeric);
             let spaced = after_word && gap == " ";
             after_word = !wordless;
-            Some(Word {
-                log_probs: mean(rows.get(tokens)?),
-                wordless,
-                spaced,
-                stop: body == ".",
-                new_line: gap.contains('\n'),
-                range,
-            })
+            let new_line = before_line || gap.contains('\n');
+            before_line = false;
+            Some(Word { log_probs: mean(rows.get(tokens)?), wordless, spaced, stop: body == ".", new_line, range })
         })
         .collect();
     let path = best_path(&words);
@@ -138,26 +133,31 @@ fn joins(words: &[Word], index: usize, tag: usize) -> bool {
     !begins(tag) || words.get(index).is_some_and(|word| word.spaced)
 }
 
-/// The likeliest tags (Viterbi) in which "inside" only follows a word of the same kind on the same line.
+/// The likeliest tags (Viterbi) in which "inside" only follows a word of the same kind on the same line. Where
+/// nothing can go on, what speaks for "inside" speaks for "begin".
 fn best_path(words: &[Word]) -> Vec<usize> {
     let mut scores = [0.0_f64; TAGS.len()];
     let mut back: Vec<[usize; TAGS.len()]> = Vec::with_capacity(words.len());
-    for (index, word) in words.iter().enumerate() {
-        let allowed = |from: usize, to: usize| {
-            to == 0 || begins(to) || (index > 0 && !word.new_line && kind_of(from) == kind_of(to))
+    for word in words {
+        let step = |from: usize, to: usize, log_prob: f64| {
+            let goes_on = !word.new_line && kind_of(from) == kind_of(to);
+            match kind_of(to) {
+                Some(kind) if begins(to) && !goes_on => belongs(word, kind).ln(),
+                Some(_) if !begins(to) && !goes_on => f64::NEG_INFINITY,
+                _ => log_prob,
+            }
         };
         let mut origin = [0; TAGS.len()];
         let mut next = [f64::NEG_INFINITY; TAGS.len()];
-        for (to, (slot, from_slot)) in next.iter_mut().zip(&mut origin).enumerate() {
+        for (to, ((slot, from_slot), &log_prob)) in next.iter_mut().zip(&mut origin).zip(&word.log_probs).enumerate() {
             for (from, &score) in scores.iter().enumerate() {
-                if allowed(from, to) && score > *slot {
+                let score = score + step(from, to, log_prob);
+                if score > *slot {
                     (*slot, *from_slot) = (score, from);
                 }
             }
         }
-        for ((slot, score), log_prob) in scores.iter_mut().zip(next).zip(word.log_probs) {
-            *slot = score + log_prob;
-        }
+        scores = next;
         back.push(origin);
     }
     let mut tag = 0;
