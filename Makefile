@@ -10,7 +10,7 @@ CARGO ?= cargo
 FILTER := target/wasm32-wasip1/wasm/fingerpost_filter.wasm
 BUILD := $(CARGO) build --locked --release
 
-.PHONY: help setup setup-run setup-gemma setup-package build filter services run test lint bench package clean
+.PHONY: help setup setup-run setup-gemma setup-package build filter services run test lint bench eval package clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: setup build ## Measure; writes docs/benchmarks.md
 
 package: setup-package ## Build the clients' wheel and npm tarball into target/packages
 	@scripts/package.sh
+
+eval: setup services ## Print the tables of docs/quality.md (TRAIN=1: of heads trained anew)
+	@scripts/eval.sh $(if $(TRAIN),train)
 
 clean: ## Remove what the build made
 	$(CARGO) clean

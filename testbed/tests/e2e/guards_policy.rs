@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fingerpost_testbed::{
     client::Call,
     fake::Behaviour,
-    harness::{Classifier, ModelSetup, Stack, StackError, StubBehaviour, StubReply},
+    harness::{Builder, Classifier, ModelSetup, Stack, StackError, StubBehaviour, StubReply},
     suite::Suite,
 };
 use serde_json::{Value, json};
@@ -50,7 +50,14 @@ pub(crate) fn open() -> Suite {
 
 async fn boot_redact() -> Result<Stack, StackError> {
     let pii = json!({ "action": "redact", "restore": true });
-    builder().field("guards", json!({ "pii": pii })).start().await
+    let stack = builder().field("guards", json!({ "pii": pii }));
+    // One each, since a case sets what its backend says.
+    ["answers", "streams", "turns", "alike"]
+        .map(ModelSetup::named)
+        .into_iter()
+        .fold(stack, Builder::model)
+        .start()
+        .await
 }
 
 async fn boot_route() -> Result<Stack, StackError> {
@@ -109,16 +116,14 @@ async fn values_are_replaced_and_nothing_else_changes(stack: Arc<Stack>) {
 }
 
 /// What the backend says next; the marker of a prompt would be redacted itself.
-fn says(stack: &Stack, text: &str, chunk_bytes: usize) {
+fn says(stack: &Stack, model: &str, text: &str) {
     let message = json!({ "role": "assistant", "content": text });
-    for fake in stack.fakes() {
-        fake.behave(Behaviour { message: Some(message.clone()), chunk_bytes, ..Behaviour::default() });
-    }
+    stack.fake(model).unwrap().behave(Behaviour { message: Some(message), ..Behaviour::default() });
 }
 
 async fn answers_are_restored(stack: Arc<Stack>) {
-    says(&stack, "I wrote to [EMAIL_ADDRESS_1], not to [EMAIL_ADDRESS_7].", 0);
-    let (reply, _) = through(&stack, Call::chat(&chat("general", &format!("Mail {MAIL}")))).await;
+    says(&stack, "answers", "I wrote to [EMAIL_ADDRESS_1], not to [EMAIL_ADDRESS_7].");
+    let (reply, _) = through(&stack, Call::chat(&chat("answers", &format!("Mail {MAIL}")))).await;
     let content = &reply.json()["choices"][0]["message"]["content"];
     assert_eq!(*content, format!("I wrote to {MAIL}, not to [EMAIL_ADDRESS_7]."));
     assert!(reply.json()["routing_metadata"]["security_checks"]["pii"]["detected"].as_bool().unwrap());
@@ -137,11 +142,10 @@ async fn streams_are_restored_whatever_their_splits(stack: Arc<Stack>) {
     for (deltas, chunk_bytes) in [(None, 0), (None, 1), (None, 5), (Some(letters), 7)] {
         let expected =
             if deltas.is_some() { format!("So {MAIL}, then [EMAIL_ADD") } else { format!("To {MAIL} it went") };
-        for fake in stack.fakes() {
-            let message = Some(json!({ "role": "assistant", "content": "To [EMAIL_ADDRESS_1] it went" }));
-            fake.behave(Behaviour { message, deltas: deltas.clone(), chunk_bytes, ..Behaviour::default() });
-        }
-        let mut request = chat("general", &format!("Mail {MAIL}"));
+        let message = Some(json!({ "role": "assistant", "content": "To [EMAIL_ADDRESS_1] it went" }));
+        let fake = stack.fake("streams").unwrap();
+        fake.behave(Behaviour { message, deltas: deltas.clone(), chunk_bytes, ..Behaviour::default() });
+        let mut request = chat("streams", &format!("Mail {MAIL}"));
         request["stream"] = json!(true);
         let (reply, _) = through(&stack, Call::chat(&request)).await;
         assert_eq!(reply.status, 200);
@@ -151,13 +155,12 @@ async fn streams_are_restored_whatever_their_splits(stack: Arc<Stack>) {
 }
 
 async fn conversations_keep_their_numbers(stack: Arc<Stack>) {
-    says(&stack, "Noted [EMAIL_ADDRESS_1].", 0);
-    let first =
-        answered(stack.address(), create(&json!({ "model": "general", "input": format!("First {MAIL}") }))).await;
+    says(&stack, "turns", "Noted [EMAIL_ADDRESS_1].");
+    let first = answered(stack.address(), create(&json!({ "model": "turns", "input": format!("First {MAIL}") }))).await;
     assert_eq!(text(&first), format!("Noted {MAIL}."));
     let next = format!("Then ada@engines.org, and {MAIL} again");
     let request_id = id();
-    let call = create(&follow("general", &first, next)).header("x-request-id", request_id.as_str());
+    let call = create(&follow("turns", &first, next)).header("x-request-id", request_id.as_str());
     let second = answered(stack.address(), call).await;
     let seen = at_backend(&stack, &request_id).unwrap();
     let messages = seen.json()["messages"].clone();
@@ -170,9 +173,9 @@ async fn conversations_keep_their_numbers(stack: Arc<Stack>) {
 }
 
 async fn what_looks_like_a_placeholder_is_none(stack: Arc<Stack>) {
-    says(&stack, "You said [EMAIL_ADDRESS_1] and [EMAIL_ADDRESS_2].", 0);
+    says(&stack, "alike", "You said [EMAIL_ADDRESS_1] and [EMAIL_ADDRESS_2].");
     let prompt = format!("What does [EMAIL_ADDRESS_1] mean to {MAIL}?");
-    let (reply, seen) = through(&stack, Call::chat(&chat("general", &prompt))).await;
+    let (reply, seen) = through(&stack, Call::chat(&chat("alike", &prompt))).await;
     assert_eq!(seen.json()["messages"][0]["content"], "What does [EMAIL_ADDRESS_1] mean to [EMAIL_ADDRESS_2]?");
     let content = &reply.json()["choices"][0]["message"]["content"];
     assert_eq!(*content, format!("You said [EMAIL_ADDRESS_1] and {MAIL}."));
