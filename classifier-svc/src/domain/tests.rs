@@ -277,7 +277,7 @@ async fn a_segment_seen_before_costs_no_queue_and_equal_ones_are_computed_once()
     assert!(other.segments[0].category.is_some());
     assert_eq!(bench.ran.lock().unwrap().len(), 2);
     // What is known counts for the ceiling.
-    let words = format!("2 3{}", " 2".repeat(29));
-    let refused = bench.send(asking(&["2 3", &words[4..]], &[Task::Jailbreak])).await.unwrap();
+    let words = "2 ".repeat(29);
+    let refused = bench.send(asking(&["2 3", &words], &[Task::Jailbreak])).await.unwrap();
     assert!(matches!(refused, Err(AnalyzeError::TooManyTokens { count: 31, ceiling: 30 })), "{refused:?}");
 }
