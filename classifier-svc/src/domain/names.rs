@@ -133,17 +133,22 @@ fn joins(words: &[Word], index: usize, tag: usize) -> bool {
     !begins(tag) || words.get(index).is_some_and(|word| word.spaced)
 }
 
-/// The likeliest tags (Viterbi) in which "inside" only follows a word of the same kind on the same line. Where
-/// nothing can go on, what speaks for "inside" speaks for "begin".
+/// The likeliest tags (Viterbi) in which "inside" only follows a word of the same kind on the same line. At the
+/// start of a line the likelier of "begin" and "inside" begins.
 fn best_path(words: &[Word]) -> Vec<usize> {
     let mut scores = [0.0_f64; TAGS.len()];
     let mut back: Vec<[usize; TAGS.len()]> = Vec::with_capacity(words.len());
     for word in words {
         let step = |from: usize, to: usize, log_prob: f64| {
             let goes_on = !word.new_line && kind_of(from) == kind_of(to);
-            match kind_of(to) {
-                Some(kind) if begins(to) && !goes_on => belongs(word, kind).ln(),
-                Some(_) if !begins(to) && !goes_on => f64::NEG_INFINITY,
+            match to {
+                0 => log_prob,
+                // Elsewhere "inside" after another tag mostly means a name whose first word was missed, and half a name
+                // is a wrong find.
+                _ if begins(to) && word.new_line => {
+                    log_prob.max(word.log_probs.get(to + 1).copied().unwrap_or(log_prob))
+                }
+                _ if !begins(to) && !goes_on => f64::NEG_INFINITY,
                 _ => log_prob,
             }
         };
