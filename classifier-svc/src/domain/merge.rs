@@ -81,7 +81,7 @@ pub(super) fn jailbreak(forms: &[Option<Disguise>], parts: &[Done<'_>]) -> Optio
 }
 
 /// What the worst window's log-odds lose for each factor of e in the number of windows: the more there are, the higher
-/// the worst of them stands by chance. Chosen on long harmless texts that the reported ones have nothing of.
+/// the worst of them stands by chance. Not fitted: docs/quality.md says what long texts come to with it.
 const WINDOW_COST: f32 = 0.25;
 
 /// The log-odds that the worst of so many windows gives the whole.

@@ -26,7 +26,7 @@ pub(crate) fn suite() -> Suite {
             personal_data_is_blocked_wherever_it_hides,
             escapes_hide_nothing,
             attacks_are_blocked,
-            an_attack_at_token_five_thousand_is_caught,
+            an_attack_behind_five_thousand_tokens_is_caught,
             an_entity_across_a_window_border_is_caught,
             what_is_harmless_passes_and_says_so,
             what_cannot_be_read_is_said,
@@ -170,12 +170,14 @@ fn prose(words: usize) -> String {
     text
 }
 
-async fn an_attack_at_token_five_thousand_is_caught(stack: Arc<Stack>) {
+async fn an_attack_behind_five_thousand_tokens_is_caught(stack: Arc<Stack>) {
     let harmless = prose(4_400);
     let (reply, _) = through(&stack, Call::chat(&chat("general", &harmless))).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    let text = format!("{harmless}\n{ATTACK}\n{}", prose(300));
-    blocked(&stack, Call::chat(&chat("general", &text)), "jailbreak_detected").await;
+    // A message is judged by itself, however much stands before it and after.
+    let said = |text: &str| json!({ "role": "user", "content": text });
+    let body = json!({ "model": "general", "messages": [said(&harmless), said(ATTACK), said(&prose(300))] });
+    blocked(&stack, Call::chat(&body), "jailbreak_detected").await;
 }
 
 async fn an_entity_across_a_window_border_is_caught(stack: Arc<Stack>) {
