@@ -70,15 +70,19 @@ pub(super) type Done<'a> = (&'a Part, &'a Vec<RowOutput>);
 
 /// The worst window of all forms of a text. None without the head.
 pub(super) fn jailbreak(forms: &[Option<Disguise>], parts: &[Done<'_>]) -> Option<JailbreakVerdict> {
-    let of_form = |(disguise, (_, outputs)): (&Option<Disguise>, &Done<'_>)| {
+    let of_form = |(disguise, (part, outputs)): (&Option<Disguise>, &Done<'_>)| {
         let windows = outputs.iter().enumerate().filter_map(|(window, output)| Some((window, output.attack?)));
         let (window, worst) = windows.max_by(|a, b| a.1.total_cmp(&b.1))?;
         let log_odds = attack_log_odds(worst, outputs.len());
-        Some(JailbreakVerdict { score: 1.0 / (1.0 + (-log_odds).exp()), window, disguise: *disguise })
+        let score = if part.ranges.len() < LEAST_ATTACK { 0.0 } else { 1.0 / (1.0 + (-log_odds).exp()) };
+        Some(JailbreakVerdict { score, window, disguise: *disguise })
     };
     // The text as written wins a tie: `max_by` takes the last.
     forms.iter().zip(parts).rev().filter_map(of_form).max_by(|a, b| a.score.total_cmp(&b.score))
 }
+
+/// Tokens below which a text tells nobody what to do: the head has seen too few greetings to be asked about "hi".
+const LEAST_ATTACK: usize = 3;
 
 /// What the worst window's log-odds lose for each factor of e in the number of windows: the more there are, the higher
 /// the worst of them stands by chance. Not fitted: docs/quality.md says what long texts come to with it.

@@ -252,10 +252,12 @@ async fn the_worst_window_speaks_for_the_text() {
         bench.permits.send(()).unwrap();
     }
     let words = format!("{}13 {}", "2 ".repeat(12), "2 ".repeat(9));
-    let analysis = bench.send(asking(&[&words, "2 2"], &[Task::Jailbreak])).await.unwrap().unwrap();
+    let analysis = bench.send(asking(&[&words, "2 2 2", "13 13"], &[Task::Jailbreak])).await.unwrap().unwrap();
     let verdicts: Vec<_> = analysis.segments.iter().map(|segment| segment.jailbreak.unwrap()).collect();
     assert_eq!((verdicts[0].window, verdicts[0].disguise), (2, None));
-    assert!(verdicts[0].score > 0.5 && verdicts[1].score < 0.1, "{verdicts:?}");
+    assert!(verdicts[0].score > 0.5 && (0.01..0.1).contains(&verdicts[1].score), "{verdicts:?}");
+    // Two tokens are no instruction.
+    assert_eq!(verdicts[2].score, 0.0);
     assert!(analysis.segments[0].category.is_none() && analysis.segments[0].pii.is_none());
 }
 
