@@ -8,7 +8,7 @@ use fingerpost_classifier::{
     train::{LabelTask, TrainRequest, fit::FitConfig, names::NamesRequest},
 };
 
-/// Says what texts mean: subject area and embedding, over gRPC, on candle.
+/// Says what texts mean: subject area, embedding, jailbreaks and personal data, over gRPC, on candle.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 pub(crate) struct Cli {
